@@ -1,36 +1,111 @@
-// Package vision (contract stub; to be replaced by one file per step).
+// Package vision turns an encoded picture into a finished sample: decode, crop,
+// resize, flip, colour jitter, PCA lighting, normalise, each step in a file of its
+// own, all fused in Processor.Process on one goroutine, so that a picture stays in
+// one core's cache and is written once, straight into its slot of a batch.
+//
+// Three named modes say what the words mean; constants are in PAPER sections 1.1
+// to 1.3 of the project's notes, golden tests in testdata/reference:
+//
+//   - paper: the prose of arXiv:1812.01187 section 2.1. Antialiased bilinear
+//     resizing (by rez, on planes); hue, saturation and brightness scaled, PCA
+//     noise and normalisation as one affine map of RGB.
+//   - mxnet-2018: what the authors' code did: aspect drawn uniformly, then width and
+//     height swapped half of the time; OpenCV's INTER_LINEAR without antialias;
+//     brightness, contrast and saturation in random order, rounded to 8 bits after
+//     each, with the luma weights of red and blue swapped; noise truncated; flip last.
+//   - torchvision: aspect drawn log-uniformly, antialiased bilinear resizing.
+//
+// A sample's randomness is a function of (seed, epoch, record index) alone.
+//
+// A Processor owns its scratch memory and serves one goroutine. It never keeps src
+// or dst.
 package vision
 
-import "bagpipe/gpu"
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
 
-// Config says how a picture becomes a sample. It is the [input] section of a recipe.
-type Config struct {
-	Mode                                  string     `toml:"mode"` // "paper", "mxnet-2018", "torchvision"?: semantics of the chain
-	Size                                  int        `toml:"size"` // output side
-	Crop                                  string     `toml:"crop"` // "random-resized", "pad" (CIFAR: Pad pixels of zeros (after mean?), random crop), "none"
-	Pad                                   int        `toml:"pad"`
-	Scale                                 [2]float64 `toml:"scale"` // area range of the random-resized crop
-	Ratio                                 [2]float64 `toml:"ratio"`
-	Flip                                  float64    `toml:"flip"`
-	Hue, Saturation, Brightness, Contrast float64
-	Lighting                              float64 `toml:"lighting"` // std of the PCA noise
-	Mean, Std                             [3]float64
-	EvalShort                             int  `toml:"eval_short"` // short side before the centre crop in evaluation; 0 = ceil(size/0.875)
-	Exact                                 bool `toml:"exact"`      // step-by-step colour instead of the fused affine
+	"bagpipe/gpu"
+)
+
+// A Processor turns encoded pictures into samples; one a worker.
+type Processor struct {
+	c     Config
+	t     gpu.DType
+	train bool
+
+	pcg    rand.PCG
+	rnd    *rand.Rand
+	params Params
+
+	dec     decoder
+	decoded pixels // the whole picture
+	scaler  scaler // antialiased resizing
+	linear  linear // OpenCV's resizing
+	cut     pixels // mxnet-2018: the output-sized picture before its jitter
+	lines   lines  // the output-sized picture as finish reads it
 }
 
-// Rand is the randomness of one sample.
-type Rand struct{}
+// NewTrain returns a Processor that augments.
+func NewTrain(c Config, t gpu.DType) (*Processor, error) { return newProcessor(c, t, true) }
 
-// Processor turns one encoded picture into one finished sample. It owns its scratch; one a worker.
-type Processor struct{}
+// NewEval returns a Processor that resizes the short side, cuts the centre and
+// normalises.
+func NewEval(c Config, t gpu.DType) (*Processor, error) { return newProcessor(c, t, false) }
 
-func NewTrain(c Config, t gpu.DType) (*Processor, error) { panic("pending") }
-func NewEval(c Config, t gpu.DType) (*Processor, error)  { panic("pending") }
+func newProcessor(c Config, t gpu.DType, train bool) (*Processor, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if t > gpu.BFloat16 {
+		return nil, fmt.Errorf("vision: samples of %v, want float32, float16 or bfloat16", t)
+	}
+	p := &Processor{c: c, t: t, train: train}
+	p.rnd = rand.New(&p.pcg)
+	p.lines.resize(c.Size, c.Size)
+	return p, nil
+}
 
-// Process decodes src and writes size*size*3 elements NHWC (HWC) into dst. seed, epoch and index alone decide the randomness.
-func (p *Processor) Process(dst, src []byte, seed uint64, epoch, index int) error { panic("pending") }
-func (p *Processor) Close()                                                       {}
+// Close frees the decoder's memory.
+func (p *Processor) Close() { p.dec.close() }
 
-// Decode decodes a whole picture to 8-bit RGB HWC (for shardify's check and stats, predict).
-func Decode(src []byte) (pix []byte, w, h int, err error) { panic("pending") }
+// Process decodes src and writes the sample, Size x Size x 3 elements in RGB order,
+// into dst. Seed, epoch and index decide the randomness.
+func (p *Processor) Process(dst, src []byte, seed uint64, epoch, index int) error {
+	if want := p.c.Size * p.c.Size * 3 * p.t.Size(); len(dst) != want {
+		return fmt.Errorf("vision: slot of %d bytes, want %d", len(dst), want)
+	}
+	if err := p.dec.decode(&p.decoded, src); err != nil {
+		return err
+	}
+	if p.train {
+		p.pcg.Seed(seed^uint64(epoch)*0x9e3779b97f4a7c15, uint64(index)*0xbf58476d1ce4e5b9+1)
+		p.params.draw(p.c, p.rnd, p.decoded.w, p.decoded.h)
+	} else {
+		p.params.centre(p.c, p.decoded.w, p.decoded.h)
+	}
+	p.apply(dst)
+	return nil
+}
+
+// apply runs the chain on the decoded picture with the drawn parameters.
+func (p *Processor) apply(dst []byte) {
+	if p.c.Mode == MXNet2018 {
+		p.cutLinear()
+		jitterLevels(p.cut, p.params)
+		p.lines.split(p.cut, Rect{0, 0, p.c.Size, p.c.Size}, p.fill())
+	} else {
+		p.cutAntialiased()
+	}
+	p.finish(dst)
+}
+
+// fill is the level of the pixels that pad adds: the mean colour, so about 0 after
+// normalisation.
+func (p *Processor) fill() (levels [3]byte) {
+	for i, m := range p.c.Mean {
+		levels[i] = byte(math.RoundToEven(m))
+	}
+	return levels
+}

@@ -1,0 +1,76 @@
+//go:build cgo
+
+package vision
+
+/*
+#cgo LDFLAGS: -ljpeg
+#include <stdlib.h>
+#include "jpeg.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// decoder decodes JPEG by libjpeg-turbo, in C memory that lives from picture to
+// picture.
+type decoder struct{ c *C.bp_decoder }
+
+func (d *decoder) close() {
+	if d.c != nil {
+		C.bp_decoder_free(d.c)
+		d.c = nil
+	}
+}
+
+// open makes the C decoder on first use.
+func (d *decoder) open() error {
+	if d.c == nil {
+		if d.c = C.bp_decoder_new(); d.c == nil {
+			return fmt.Errorf("vision: libjpeg: out of memory")
+		}
+	}
+	return nil
+}
+
+// header reads the header of src and leaves the decoder ready for its scans.
+func (d *decoder) header(src []byte) (Info, error) {
+	if err := d.open(); err != nil {
+		return Info{}, err
+	}
+	if C.bp_header(d.c, (*C.uchar)(unsafe.SliceData(src)), C.size_t(len(src))) != 0 {
+		return Info{}, d.error()
+	}
+	info := Info{Width: int(d.c.width), Height: int(d.c.height), Components: int(d.c.components), Format: "jpeg"}
+	return info, info.check()
+}
+
+func (d *decoder) jpeg(dst *pixels, src []byte) error {
+	info, err := d.header(src)
+	if err != nil {
+		return err
+	}
+	dst.resize(info.Width, info.Height)
+	// The whole decode is one call, since libjpeg's source pointer must not outlive
+	// the call that src was passed to.
+	if C.bp_decode(d.c, (*C.uchar)(unsafe.SliceData(src)), C.size_t(len(src)),
+		(*C.uchar)(unsafe.SliceData(dst.pix)), C.size_t(len(dst.pix))) != 0 {
+		return d.error()
+	}
+	return nil
+}
+
+func (d *decoder) error() error {
+	if d.c.unsupported != 0 {
+		return fmt.Errorf("vision: jpeg: %w: %s", ErrUnsupported, C.GoString(&d.c.message[0]))
+	}
+	return fmt.Errorf("vision: jpeg: %s", C.GoString(&d.c.message[0]))
+}
+
+func jpegHeader(src []byte) (Info, error) {
+	var d decoder
+	defer d.close()
+	return d.header(src)
+}

@@ -1,0 +1,157 @@
+//go:build cgo
+
+#include <stdlib.h>
+#include <string.h>
+#include "jpeg.h"
+#include <jerror.h>
+
+// A progressive file of a few kilobytes can ask for thousands of passes over a
+// large picture; real encoders write about ten scans.
+enum { max_scans = 500 };
+
+static void on_error(j_common_ptr c) {
+	bp_decoder *d = (bp_decoder *)c->client_data;
+	c->err->format_message(c, d->message);
+	switch (c->err->msg_code) {
+	case JERR_SOF_UNSUPPORTED:
+	case JERR_ARITH_NOTIMPL:
+	case JERR_BAD_PRECISION:
+	case JERR_CONVERSION_NOTIMPL:
+	case JERR_FRACT_SAMPLE_NOTIMPL:
+	case JERR_CCIR601_NOTIMPL:
+	case JERR_COMPONENT_COUNT:
+		d->unsupported = 1;
+	}
+	longjmp(d->bail, 1);
+}
+
+// Missing data makes libjpeg go on with gray: that is a damaged picture here. Its
+// other warnings (an extra byte before a marker, an odd version number) leave the
+// pixels as the encoder meant them.
+static void on_message(j_common_ptr c, int level) {
+	if (level >= 0)
+		return;
+	c->err->num_warnings++;
+	switch (c->err->msg_code) {
+	case JWRN_JPEG_EOF:
+	case JWRN_HIT_MARKER:
+	case JWRN_HUFF_BAD_CODE:
+	case JWRN_MUST_RESYNC:
+	case JWRN_BOGUS_PROGRESSION:
+	case JWRN_ARITH_BAD_CODE:
+		on_error(c);
+	}
+}
+
+static void on_progress(j_common_ptr c) {
+	if (!c->is_decompressor || ((j_decompress_ptr)c)->input_scan_number <= max_scans)
+		return;
+	bp_decoder *d = (bp_decoder *)c->client_data;
+	snprintf(d->message, sizeof d->message, "more than %d scans", max_scans);
+	longjmp(d->bail, 1);
+}
+
+static void no_output(j_common_ptr c) { (void)c; }
+
+bp_decoder *bp_decoder_new(void) {
+	bp_decoder *d = calloc(1, sizeof *d);
+	if (!d)
+		return NULL;
+	d->cinfo.err = jpeg_std_error(&d->err);
+	d->err.error_exit = on_error;
+	d->err.emit_message = on_message;
+	d->err.output_message = no_output;
+	d->cinfo.client_data = d;
+	if (setjmp(d->bail)) {
+		free(d);
+		return NULL;
+	}
+	jpeg_create_decompress(&d->cinfo);
+	d->cinfo.client_data = d;
+	d->progress.progress_monitor = on_progress;
+	d->cinfo.progress = &d->progress;
+	d->cinfo.mem->max_memory_to_use = 0; // never to temporary files
+	return d;
+}
+
+void bp_decoder_free(bp_decoder *d) {
+	jpeg_destroy_decompress(&d->cinfo);
+	free(d->line);
+	free(d);
+}
+
+// read_header expects d->bail to be set.
+static void read_header(bp_decoder *d, const unsigned char *src, size_t n) {
+	d->unsupported = 0;
+	jpeg_abort_decompress(&d->cinfo);
+	d->err.num_warnings = 0;
+	jpeg_mem_src(&d->cinfo, (unsigned char *)src, n);
+	jpeg_read_header(&d->cinfo, TRUE);
+}
+
+int bp_header(bp_decoder *d, const unsigned char *src, size_t n) {
+	if (setjmp(d->bail)) {
+		jpeg_abort_decompress(&d->cinfo);
+		return -1;
+	}
+	read_header(d, src, n);
+	d->width = d->cinfo.image_width;
+	d->height = d->cinfo.image_height;
+	d->components = d->cinfo.num_components;
+	jpeg_abort_decompress(&d->cinfo);
+	return 0;
+}
+
+// from_cmyk multiplies out a row of n CMYK pixels. Adobe writes the inks inverted.
+static void from_cmyk(unsigned char *dst, const unsigned char *src, int n, int inverted) {
+	for (int i = 0; i < n; i++, dst += 3, src += 4)
+		for (int c = 0; c < 3; c++) {
+			int ink = inverted ? src[c] : 255 - src[c], key = inverted ? src[3] : 255 - src[3];
+			dst[c] = (ink * key + 127) / 255;
+		}
+}
+
+int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *dst, size_t size) {
+	j_decompress_ptr c = &d->cinfo;
+	if (setjmp(d->bail)) {
+		jpeg_abort_decompress(c);
+		return -1;
+	}
+	read_header(d, src, n);
+	int cmyk = c->jpeg_color_space == JCS_CMYK || c->jpeg_color_space == JCS_YCCK;
+	c->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+	c->dct_method = JDCT_ISLOW;
+	jpeg_start_decompress(c);
+	size_t pitch = (size_t)c->output_width * 3;
+	if (pitch * c->output_height != size) {
+		snprintf(d->message, sizeof d->message, "size changed while decoding");
+		jpeg_abort_decompress(c);
+		return -1;
+	}
+	if (cmyk && d->line_size < (size_t)c->output_width * 4) {
+		free(d->line);
+		d->line_size = (size_t)c->output_width * 4;
+		if (!(d->line = malloc(d->line_size))) {
+			d->line_size = 0;
+			snprintf(d->message, sizeof d->message, "out of memory");
+			jpeg_abort_decompress(c);
+			return -1;
+		}
+	}
+	while (c->output_scanline < c->output_height) {
+		JSAMPROW rows[8];
+		if (cmyk) {
+			unsigned char *out = dst + c->output_scanline * pitch;
+			rows[0] = d->line;
+			jpeg_read_scanlines(c, rows, 1);
+			from_cmyk(out, d->line, c->output_width, c->saw_Adobe_marker);
+			continue;
+		}
+		int k = 0;
+		for (; k < 8 && c->output_scanline + k < c->output_height; k++)
+			rows[k] = dst + (c->output_scanline + k) * pitch;
+		jpeg_read_scanlines(c, rows, k);
+	}
+	jpeg_finish_decompress(c);
+	return 0;
+}

@@ -1,0 +1,32 @@
+#ifndef BAGPIPE_JPEG_H
+#define BAGPIPE_JPEG_H
+
+#include <stdio.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <jpeglib.h>
+
+// bp_decoder is a libjpeg decompressor with its error handling. After a failure,
+// message says why.
+typedef struct {
+	struct jpeg_decompress_struct cinfo;
+	struct jpeg_error_mgr err;
+	struct jpeg_progress_mgr progress;
+	jmp_buf bail;
+	int width, height, components;
+	int unsupported;
+	char message[JMSG_LENGTH_MAX];
+	unsigned char *line; // one row of CMYK
+	size_t line_size;
+} bp_decoder;
+
+bp_decoder *bp_decoder_new(void);
+void bp_decoder_free(bp_decoder *d);
+
+// bp_header fills in width, height and components; 0 on success.
+int bp_header(bp_decoder *d, const unsigned char *src, size_t n);
+
+// bp_decode decodes to RGB of exactly size bytes; 0 on success.
+int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *dst, size_t size);
+
+#endif
