@@ -111,3 +111,7 @@ func Recv[T any](ctx context.Context, ch <-chan T) (v T, ok bool) {
 		return v, false
 	}
 }
+
+// Stopped reports whether err is the cause of a pipeline ended by Stop or after
+// Wait.
+func Stopped(err error) bool { return errors.Is(err, errStopped) }
