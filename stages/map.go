@@ -9,9 +9,23 @@ import (
 // turn is one element's place in the output order. A stage owns a fixed number of
 // them and uses them again and again, so that an element costs no allocation.
 type turn[In, Out any] struct {
-	in      In
-	out     chan Out // of capacity 1: a worker never waits to deliver
-	blocked bool     // the dispatcher waited for a free turn longer than for the input
+	in  In
+	out chan Out // of capacity 1: a worker never waits to deliver
+	why waits
+}
+
+// waits is how long the dispatcher has waited since the start for free turns, which
+// means for the stages behind, and for input.
+type waits struct{ blocked, starved time.Duration }
+
+// split divides a worker's idle time by what the dispatcher waited for since the
+// worker's last element: all workers wait in one place, for either reason.
+func (w waits) split(last waits, idle time.Duration) (starved, blocked time.Duration) {
+	b, s := w.blocked-last.blocked, w.starved-last.starved
+	if b+s > 0 {
+		blocked = time.Duration(float64(idle) * float64(b) / float64(b+s))
+	}
+	return idle - blocked, blocked
 }
 
 // Map starts a stage of workers goroutines that run f over in. Results leave in the
@@ -47,8 +61,8 @@ func Map[In, Out any](p *Pipeline, name string, workers, ahead int, in <-chan In
 
 // dispatch reserves a turn for each element of in, then hands it to the workers.
 func dispatch[In, Out any](ctx context.Context, in <-chan In, free <-chan *turn[In, Out], order, work chan<- *turn[In, Out]) error {
+	sum, start := waits{}, time.Now()
 	for {
-		start := time.Now()
 		t, ok := Recv(ctx, free)
 		if !ok {
 			return context.Cause(ctx)
@@ -57,7 +71,10 @@ func dispatch[In, Out any](ctx context.Context, in <-chan In, free <-chan *turn[
 		if t.in, ok = Recv(ctx, in); !ok {
 			return context.Cause(ctx)
 		}
-		t.blocked = reserved.Sub(start) > time.Since(reserved)
+		sum.blocked += reserved.Sub(start)
+		start = time.Now()
+		sum.starved += start.Sub(reserved)
+		t.why = sum
 		order <- t
 		work <- t
 	}
@@ -65,7 +82,7 @@ func dispatch[In, Out any](ctx context.Context, in <-chan In, free <-chan *turn[
 
 // perform is one worker.
 func perform[In, Out any](ctx context.Context, st *Stats, work <-chan *turn[In, Out], f Func[In, Out]) error {
-	idle := time.Now()
+	idle, last := time.Now(), waits{}
 	for {
 		t, ok := Recv(ctx, work)
 		if !ok {
@@ -78,12 +95,9 @@ func perform[In, Out any](ctx context.Context, st *Stats, work <-chan *turn[In, 
 			return fmt.Errorf("stage %s: %w", st.name, err)
 		}
 		end := time.Now()
-		// Workers wait in one place for two reasons; the dispatcher knows which it was.
-		if wait := start.Sub(idle); t.blocked {
-			st.Add(1, end.Sub(start), 0, wait)
-		} else {
-			st.Add(1, end.Sub(start), wait, 0)
-		}
+		starved, blocked := t.why.split(last, start.Sub(idle))
+		st.Add(1, end.Sub(start), starved, blocked)
+		last = t.why
 		idle = end
 		t.out <- v
 	}
