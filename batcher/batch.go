@@ -63,8 +63,7 @@ func newBatch(c Config, free chan<- *Batch) (*Batch, error) {
 	} {
 		h, err := c.AllocHost(a.size)
 		if err == nil && len(h.Bytes()) < a.size {
-			err = fmt.Errorf("%d bytes", len(h.Bytes()))
-			err = errors.Join(err, h.Free())
+			err = errors.Join(fmt.Errorf("got %d", len(h.Bytes())), h.Free())
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("batcher: %d bytes of host memory for a batch: %w (lower ring or batch)", a.size, err), b.close())

@@ -126,9 +126,6 @@ func (l *Loader) release() error {
 	return errors.Join(errs...)
 }
 
-// StepsPerEpoch returns Config.StepsPerEpoch.
-func (l *Loader) StepsPerEpoch() int { return l.steps }
-
 // feed takes free batches and hands their slots to the workers, in the order of
 // steps.
 func (l *Loader) feed(ctx context.Context, step int) error {

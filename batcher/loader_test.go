@@ -17,6 +17,7 @@ import (
 type heap struct {
 	live  atomic.Int32
 	limit int32 // buffers to give; 0 is no limit
+	short int   // bytes held back from each buffer
 }
 
 type heapBuffer struct {
@@ -32,7 +33,7 @@ func (h *heap) alloc(size int) (gpu.HostBuffer, error) {
 		h.live.Add(-1)
 		return nil, errors.New("out of pinned memory")
 	}
-	return heapBuffer{p.(plain), h}, err
+	return heapBuffer{p.(plain)[h.short:], h}, err
 }
 
 // watched is a configuration whose buffers and processors are counted.
@@ -91,7 +92,11 @@ func TestFailedNewLeavesNothing(t *testing.T) {
 		if h.live.Load() != 0 {
 			t.Errorf("%d buffers live after a failed allocation", h.live.Load())
 		}
-		h.limit = 0
+		h.limit, h.short = 0, 1
+		if _, err := New(t.Context(), c, Position{}); err == nil || h.live.Load() != 0 {
+			t.Errorf("%v: %d buffers live after a short allocation", err, h.live.Load())
+		}
+		h.short = 0
 		made := 0
 		c.newProcessor = func() (processor, error) {
 			if made++; made == 2 {
