@@ -176,6 +176,27 @@ func TestInterruptedNextLosesNoBatch(t *testing.T) {
 	})
 }
 
+// TestCancelEndsNextOfAnUnfinishedBatch cancels while the workers still decode.
+func TestCancelEndsNextOfAnUnfinishedBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		c := config(30)
+		c.newProcessor = func() (processor, error) { return slow{time.Hour}, nil }
+		l, err := New(ctx, c, Position{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if _, err := l.Next(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestRingHoldsBackTheWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var made atomic.Int32

@@ -149,6 +149,28 @@ func TestTrainingVisitsEachRecordOnceAnEpoch(t *testing.T) {
 	}
 }
 
+// TestRandomnessBelongsToTheSample compares each picture with the processor's own
+// for the seed, the epoch and the record.
+func TestRandomnessBelongsToTheSample(t *testing.T) {
+	for _, train := range []bool{true, false} {
+		c := config(12)
+		c.Train = train
+		size := c.sampleBytes()
+		want, buf := make([]byte, size), []byte(nil)
+		for _, k := range take(t, c, 0, 9) {
+			for i, r := range k.Index {
+				src, _ := c.Source.Read(r, &buf)
+				if err := (noise{}).Process(want, src, c.Seed, k.Step/3, r); err != nil {
+					t.Fatal(err)
+				}
+				if got := k.Images[i*size : (i+1)*size]; !slices.Equal(got, want) {
+					t.Errorf("train=%t step %d: record %d is not that of epoch %d", train, k.Step, r, k.Step/3)
+				}
+			}
+		}
+	}
+}
+
 func TestEvaluationCountsEachPictureOnce(t *testing.T) {
 	for _, n := range []int{1, 3, 4, 8, 9, 21, 50} {
 		for _, world := range []int{1, 2, 3} {

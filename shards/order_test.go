@@ -99,20 +99,30 @@ func TestOrderIsUniform(t *testing.T) {
 	}
 }
 
-// TestOrderReachesAllOrdersOfThree holds the smallest sets to every permutation.
-func TestOrderReachesAllOrdersOfThree(t *testing.T) {
-	count := map[[3]int]int{}
-	const epochs = 6000
-	for e := range epochs {
-		o := NewOrder(3, 5, e, true)
-		count[[3]int{o.At(0), o.At(1), o.At(2)}]++
-	}
-	if len(count) != 6 {
-		t.Fatalf("%d of 6 orders appear: %v", len(count), count)
-	}
-	for p, c := range count {
-		if c < 800 || c > 1200 {
-			t.Errorf("order %v appears %d times of %d, want about 1000", p, c, epochs)
+// TestOrderReachesAllPermutations holds the smallest sets to every permutation,
+// equally often.
+func TestOrderReachesAllPermutations(t *testing.T) {
+	factorial := 1
+	for n := 1; n <= 6; n++ {
+		factorial *= n
+		count, epochs := map[[6]int]int{}, 100*factorial
+		for e := range epochs {
+			o, p := NewOrder(n, 5, e, true), [6]int{}
+			for i := range n {
+				p[i] = o.At(i)
+			}
+			count[p]++
+		}
+		if len(count) != factorial {
+			t.Errorf("n=%d: %d of %d permutations appear", n, len(count), factorial)
+		}
+		chi := 0.0
+		for _, c := range count {
+			chi += float64(c-100) * float64(c-100) / 100
+		}
+		dof := float64(factorial - 1)
+		if dev := (chi - dof) / math.Sqrt(2*max(dof, 1)); dev > 6 {
+			t.Errorf("n=%d: permutations are not equally frequent: chi-square %.0f for %.0f degrees of freedom", n, chi, dof)
 		}
 	}
 }
