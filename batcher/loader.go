@@ -27,8 +27,8 @@ type BadRecord struct {
 	Reason string
 }
 
-// Loader makes batches ahead of their consumer. Next, Release and Close belong to
-// the consumer's goroutine; Stats and Bad may be called from any.
+// Loader makes batches ahead of their consumer. Next belongs to one goroutine; Stats,
+// Bad and Close may be called from any.
 type Loader struct {
 	c      Config
 	steps  int // per epoch
