@@ -57,10 +57,4 @@ func (s *Split) Read(i int, buf *[]byte) ([]byte, error) { panic("pending") }
 // Name returns the source name of record i (for messages).
 func (s *Split) Name_(i int) string { panic("pending") }
 
-// Order is a pseudo-random permutation of 0..n-1.
-type Order struct{}
-
-func NewOrder(n int, seed uint64, epoch int, shuffle bool) Order { panic("pending") }
-func (o Order) At(i int) int                                     { panic("pending") }
-
 var _ iter.Seq[int]
