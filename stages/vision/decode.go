@@ -67,7 +67,9 @@ func (i Info) check() error {
 	return nil
 }
 
-func isJPEG(src []byte) bool { return len(src) >= 3 && src[0] == 0xff && src[1] == 0xd8 && src[2] == 0xff }
+func isJPEG(src []byte) bool {
+	return len(src) >= 3 && src[0] == 0xff && src[1] == 0xd8 && src[2] == 0xff
+}
 
 // Decode decodes a whole picture to 8-bit RGB, row by row. Gray is repeated, alpha
 // dropped, CMYK multiplied out, 16 bits cut to the upper 8.

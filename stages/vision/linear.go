@@ -54,7 +54,7 @@ func (l *linear) resize(dst *pixels, src pixels, rect Rect, w, h int) {
 		}
 		return
 	}
-	l.x, l.y = taps(l.x[:0], rect.W, w), taps(l.y[:0], rect.H, h)
+	l.x, l.y = taps(l.x[:0], rect.W, w, true), taps(l.y[:0], rect.H, h, false)
 	if cap(l.a) < 3*w {
 		l.a, l.b = make([]int32, 3*w), make([]int32, 3*w)
 	}
@@ -90,21 +90,23 @@ func (l *linear) horizontal(dst []int32, src []byte) {
 	}
 }
 
-// taps fills in the positions and weights for n positions that become m.
-func taps(ts []tap, n, m int) []tap {
+// taps fills in the positions and weights for n positions that become m. At the
+// borders OpenCV clamps the weights of columns, but of rows only the positions:
+// the same row twice, whose two products are truncated one by one.
+func taps(ts []tap, n, m int, columns bool) []tap {
 	scale := 1 / (float64(m) / float64(n)) // OpenCV inverts twice; the bits can differ from n/m
 	for x := range m {
 		f := float32((float64(x)+0.5)*scale - 0.5)
 		i := int(math.Floor(float64(f)))
 		f -= float32(i)
-		if i < 0 {
+		if columns && i < 0 {
 			i, f = 0, 0
 		}
-		if i >= n-1 {
+		if columns && i >= n-1 {
 			i, f = n-1, 0
 		}
 		one := float32(2048)
-		ts = append(ts, tap{i, min(i+1, n-1), int32(math.RoundToEven(float64((1 - f) * one))), int32(math.RoundToEven(float64(f * one)))})
+		ts = append(ts, tap{min(max(i, 0), n-1), min(max(i+1, 0), n-1), int32(math.RoundToEven(float64((1 - f) * one))), int32(math.RoundToEven(float64(f * one)))})
 	}
 	return ts
 }
