@@ -4,7 +4,11 @@
 package models
 
 import (
-	"math/rand/v2"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/agext/levenshtein"
 
 	"bagpipe/gpu/graph"
 )
@@ -13,30 +17,43 @@ import (
 type Options struct {
 	Classes   int
 	ZeroGamma bool    // mark the last gamma of each residual block GammaLast
-	Dropout   float32 // before the classifier; 0 for none
+	Dropout   float32 // probability before the classifier; 0 for none
 }
 
 // Names returns every model name, sorted.
-func Names() []string { panic("pending") }
+func Names() []string { return slices.Sorted(maps.Keys(resnets)) }
 
-// InputSize returns the training resolution of the named model (224, 299, 32).
-func InputSize(name string) (int, error) { panic("pending") }
+// InputSize returns the training resolution of the named model in pixels.
+func InputSize(name string) (int, error) {
+	r, err := find(name)
+	return r.size(), err
+}
 
 // Add adds the named model to g, from x [N,H,W,3] to logits [N,Classes]. An
 // unknown name is an error that suggests the nearest one.
 func Add(g *graph.Graph, name string, x *graph.Value, opt Options) (logits *graph.Value, err error) {
-	panic("pending")
+	r, err := find(name)
+	if err != nil {
+		return nil, err
+	}
+	return r.add(net{Graph: g}, x, opt), nil
 }
 
-// Init is a way of filling fresh parameters.
-type Init string
+func find(name string) (ResNet, error) {
+	if r, ok := resnets[name]; ok {
+		return r, nil
+	}
+	nearest := slices.MinFunc(Names(), func(a, b string) int {
+		return levenshtein.Distance(a, name, nil) - levenshtein.Distance(b, name, nil)
+	})
+	return ResNet{}, fmt.Errorf("models: no model %q; nearest is %q (pipe show lists all)", name, nearest)
+}
 
-// The schemes of PAPER.md 1.4.
-const (
-	Xavier    Init = "xavier"    // uniform +-sqrt(6/(fan_in+fan_out)), fans times kernel area
-	MSRAPrelu Init = "msraprelu" // Gaussian, factor avg, slope 0.25
-)
-
-// Values returns the initial contents of p: weights by scheme, biases and betas
-// 0, gammas 1, GammaLast 0 (with zero gamma) ... It is a function of the seed and p's name alone.
-func (i Init) Values(p *graph.Value, seed uint64) []float32 { _ = rand.Float32; panic("pending") }
+// classifier adds dropout, if asked for, and the last linear layer. The mask is
+// counted by the input "counter", which the trainer sets to the step number.
+func (n net) classifier(name string, x *graph.Value, opt Options) *graph.Value {
+	if n.Training && opt.Dropout > 0 {
+		x = n.Dropout(x, n.Lookup("counter"), graph.Dropout{P: opt.Dropout, Seed: 1})
+	}
+	return n.linear(name, x, opt.Classes)
+}

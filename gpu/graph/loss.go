@@ -121,3 +121,6 @@ func (g *Graph) Mean(x *Value) *Value { return g.add1(Mean{}, x) }
 
 // TopK adds the count of rows whose label is among the k largest logits.
 func (g *Graph) TopK(logits, labels *Value, k int) *Value { return g.add1(TopK{k}, logits, labels) }
+
+// Fill adds a value of one constant.
+func (g *Graph) Fill(with float32, shape ...int) *Value { return g.add1(Fill{shape, with}) }
