@@ -11,6 +11,10 @@
 #include <omp.h>
 #include <string.h>
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-trapping-math") // lets comparisons become blends
+#endif
+
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__)
 #define LOOP __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"))) static void
 #else
@@ -192,6 +196,7 @@ LOOP combine(const float *restrict dy, const float *restrict x, const float *res
 void batch_norm_grad(const norm *k, const float *dy, const float *x, const float *gamma, const float *mean,
 	const float *inv, const float *y, float *dx, float *dgamma, float *dbeta, float *dresidual) {
 	int64_t c = k->c;
+	if (dresidual && !y) memcpy(dresidual, dy, k->rows * c * sizeof *dy);
 	BY_ROWS(k, products(dy, x, y, mean, dresidual, lo, hi, c, floats_of(k, part), floats_of(k, part) + c, sum_of(k, part), sum_of(k, part) + c))
 	total(k);
 	double *sum = sum_of(k, 0), *dot = sum + c, n = k->rows;
