@@ -12,8 +12,8 @@
 // Only float32 is computed with; a graph of another float type is refused.
 //
 // A device computes on one goroutine locked to one thread, because OpenMP keeps
-// its team of threads per calling thread. Numbers below 1e-38 are flushed to zero
-// there (FTZ and DAZ on x86), where arithmetic on them is a hundred times slower.
+// its team of threads per calling thread. The native kernels flush numbers below
+// 1e-38 to zero (FTZ and DAZ on x86): arithmetic on them is a hundred times slower.
 package host
 
 import (

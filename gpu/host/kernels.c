@@ -318,6 +318,30 @@ void avg_pool_grad(const window *w, const float *dy, float *dx) {
 	SPLIT((int64_t)w->n, avg_scatter(w, dy, dx, lo, hi))
 }
 
+LOOP global_rows(float *restrict y, const float *restrict x, int64_t area, int64_t c, int64_t lo, int64_t hi) {
+	for (int64_t n = lo; n < hi; n++) {
+		float *yr = y + n * c;
+		memset(yr, 0, c * sizeof *yr);
+		for (int64_t r = n * area; r < (n + 1) * area; r++)
+			for (int64_t i = 0; i < c; i++) yr[i] += x[r * c + i];
+		for (int64_t i = 0; i < c; i++) yr[i] /= area;
+	}
+}
+
+void global_avg_pool(float *y, const float *x, int64_t n, int64_t area, int64_t c) {
+	SPLIT(n, global_rows(y, x, area, c, lo, hi))
+}
+
+LOOP global_spread(float *restrict dx, const float *restrict dy, int64_t area, int64_t c, int64_t lo, int64_t hi) {
+	float share = 1.0f / area;
+	for (int64_t r = lo; r < hi; r++)
+		for (int64_t i = 0; i < c; i++) dx[r * c + i] = dy[r / area * c + i] * share;
+}
+
+void global_avg_pool_grad(float *dx, const float *dy, int64_t n, int64_t area, int64_t c) {
+	SPLIT(n * area, global_spread(dx, dy, area, c, lo, hi))
+}
+
 LOOP relu_part(float *restrict y, const float *restrict x, int64_t lo, int64_t hi) {
 	for (int64_t i = lo; i < hi; i++) y[i] = x[i] < 0 ? 0 : x[i];
 }

@@ -62,6 +62,10 @@ void max_pool_grad(const window *, const float *dy, const int32_t *where, float 
 void avg_pool(const window *, const float *x, float *y);
 void avg_pool_grad(const window *, const float *dy, float *dx);
 
+// x is n times area times c; y, n times c.
+void global_avg_pool(float *y, const float *x, int64_t n, int64_t area, int64_t c);
+void global_avg_pool_grad(float *dx, const float *dy, int64_t n, int64_t area, int64_t c);
+
 void relu(float *y, const float *x, int64_t n);
 void relu_grad(float *dx, const float *dy, const float *y, int64_t n);
 void add(float *y, const float *a, const float *b, int64_t n, int relu);

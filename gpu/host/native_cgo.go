@@ -113,6 +113,8 @@ func fast(b *binding) (kernel, error) {
 		return fastNorm(b)
 	case graph.MaxPool, graph.MaxPoolGrad, graph.AvgPool, graph.AvgPoolGrad:
 		return fastPool(b)
+	case graph.GlobalAvgPool, graph.GlobalAvgPoolGrad:
+		return fastGlobalPool(b)
 	}
 	return fastElements(b), nil
 }

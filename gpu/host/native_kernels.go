@@ -110,6 +110,22 @@ func fastPool(b *binding) (kernel, error) {
 	return nil, nil
 }
 
+func fastGlobalPool(b *binding) (kernel, error) {
+	out, in, forward := pointer(b.out(0)), pointer(b.in(0)), true
+	x, y := b.node.In[0].Shape, b.node.Out[0].Shape
+	if op, ok := b.node.Op.(graph.GlobalAvgPoolGrad); ok {
+		x, y, forward = op.X, b.node.In[0].Shape, false
+	}
+	if len(y) != 2 || y[0] != x[0] || y[1] != x[3] {
+		return nil, fmt.Errorf("x is %v and y %v, want [N,H,W,C] and [N,C]", x, y)
+	}
+	n, area, c := C.int64_t(x[0]), C.int64_t(x[1]*x[2]), C.int64_t(x[3])
+	if forward {
+		return always(func() { C.global_avg_pool(out, in, n, area, c) }), nil
+	}
+	return always(func() { C.global_avg_pool_grad(out, in, n, area, c) }), nil
+}
+
 // fastElements makes the element-wise ops on large values.
 func fastElements(b *binding) kernel {
 	if len(b.node.Out) == 0 || b.node.Out[0].Shape.Elems() < small {
