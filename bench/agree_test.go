@@ -45,7 +45,7 @@ type inferred struct {
 
 var agreement = job{
 	Train: training{Model: "cifar-resnet20d", Classes: 10, Batch: 32, Size: 32, Steps: 50,
-		LR: 0.05, Momentum: 0.9, WeightDecay: 5e-4},
+		LR: 0.02, Momentum: 0.9, WeightDecay: 5e-4},
 	Logits: inferred{Model: "resnet50d", Classes: 1000, Batch: 2, Size: 224},
 }
 
@@ -118,11 +118,11 @@ func train(t *testing.T, j training) []float32 {
 	p := r.compile(g, "train", "momentum.")
 	rnd := rand.New(rand.NewPCG(1, 2))
 	pictures, labels := make([]float32, j.Steps*j.Batch*j.Size*j.Size*3), make([]int32, j.Steps*j.Batch)
-	for i := range labels { // pictures whose mean depends on the class, so that there is something to learn
+	for i := range labels { // noise with a faint pattern of the class: the loss falls, but not to nothing
 		labels[i] = int32(rnd.IntN(j.Classes))
 		n := j.Size * j.Size * 3
 		for k := range n {
-			pictures[i*n+k] = float32(rnd.NormFloat64() + math.Sin(float64(labels[i]+1)*float64(k)/100))
+			pictures[i*n+k] = float32(rnd.NormFloat64() + 0.1*math.Sin(float64(labels[i]+1)*float64(k)/100))
 		}
 	}
 	r.dump("train.f32", pictures)

@@ -12,6 +12,7 @@ import (
 
 	"bagpipe/ingest"
 	"bagpipe/shards"
+	"bagpipe/stages/vision"
 )
 
 type makeCmd struct {
@@ -77,7 +78,7 @@ func (c *makeCmd) options() (ingest.Options, error) {
 	if maxBad == 0 {
 		maxBad = -1 // none, where the zero value means the default
 	}
-	o := ingest.Options{Decode: decodePicture, Workers: c.Workers, Codec: c.Codec, ShardBytes: size, StatsSample: c.Stats,
+	o := ingest.Options{Decode: vision.Decode, Workers: c.Workers, Codec: c.Codec, ShardBytes: size, StatsSample: c.Stats,
 		ValFraction: c.ValFraction, MaxBad: maxBad, Strict: c.Strict, Force: c.Force}
 	err := errors.Join(err1, err2, o.Validate())
 	if err != nil {
