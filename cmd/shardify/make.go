@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bagpipe/ingest"
+	"bagpipe/internal/cli"
 	"bagpipe/shards"
 	"bagpipe/stages/vision"
 )
@@ -34,7 +35,7 @@ type makeCmd struct {
 func (c *makeCmd) Run(ctx context.Context, s streams) error {
 	o, err := c.options()
 	if err != nil {
-		return usageError{err}
+		return cli.Wrong(err)
 	}
 	dst := c.Out
 	if dst == "" {
@@ -47,18 +48,18 @@ func (c *makeCmd) Run(ctx context.Context, s streams) error {
 			dst = abs + ".shards"
 		}
 	}
-	var p *progress
+	var p *cli.Progress
 	if !c.Quiet {
-		p = newProgress(s.err)
-		o.Progress = p.update
+		p = cli.NewProgress(s.Err, "pictures")
+		o.Progress = follow(p)
 	}
 	report, err := ingest.Shardify(ctx, c.Src, dst, o)
-	p.finish(err == nil)
+	p.Finish(err == nil)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(s.out).Encode(struct {
+		return json.NewEncoder(s.Out).Encode(struct {
 			listing
 			Dir     string  `json:"dir"`
 			Bad     int     `json:"bad"`
@@ -90,31 +91,31 @@ func (c *makeCmd) options() (ingest.Options, error) {
 func (c *makeCmd) summary(s streams, dst string, r ingest.Report) {
 	m := r.Manifest
 	if r.Note != "" {
-		fmt.Fprintln(s.out, "note:", r.Note)
+		fmt.Fprintln(s.Out, "note:", r.Note)
 	}
 	var size, source int64
 	for _, sp := range m.Splits {
-		fmt.Fprintf(s.out, "%-6s %9d pictures  %10s  %d shards", sp.Name, sp.Records, bytesText(sp.Bytes), len(sp.Shards))
+		fmt.Fprintf(s.Out, "%-6s %9d pictures  %10s  %d shards", sp.Name, sp.Records, cli.Bytes(sp.Bytes), len(sp.Shards))
 		if sp.Bad > 0 {
-			fmt.Fprintf(s.out, "  %d bad, left out", sp.Bad)
+			fmt.Fprintf(s.Out, "  %d bad, left out", sp.Bad)
 		}
 		if sp.Skipped > 0 {
-			fmt.Fprintf(s.out, "  %d files skipped", sp.Skipped)
+			fmt.Fprintf(s.Out, "  %d files skipped", sp.Skipped)
 		}
-		fmt.Fprintln(s.out)
+		fmt.Fprintln(s.Out)
 		size += sp.Bytes
 		source += sp.SourceBytes
 	}
 	for i, b := range m.Bad {
 		if i == 5 {
-			fmt.Fprintf(s.out, "bad: and %d more (%s lists all)\n", len(m.Bad)-i, filepath.Join(dst, shards.ManifestName))
+			fmt.Fprintf(s.Out, "bad: and %d more (%s lists all)\n", len(m.Bad)-i, filepath.Join(dst, shards.ManifestName))
 			break
 		}
-		fmt.Fprintf(s.out, "bad: %s/%s: %s\n", b.Split, b.Name, b.Reason)
+		fmt.Fprintf(s.Out, "bad: %s/%s: %s\n", b.Split, b.Name, b.Reason)
 	}
-	fmt.Fprintf(s.out, "%d pictures of %d classes, %s from %s, in %s (%.0f img/s)\n", r.Pictures, len(m.Classes), bytesText(size),
-		bytesText(source), r.Elapsed.Round(10*time.Millisecond), float64(r.Pictures+r.Bad)/r.Elapsed.Seconds())
-	fmt.Fprintf(s.out, "hash %s\n\nnext: pipe train --data %s\n", m.Hash, dst)
+	fmt.Fprintf(s.Out, "%d pictures of %d classes, %s from %s, in %s (%.0f img/s)\n", r.Pictures, len(m.Classes), cli.Bytes(size),
+		cli.Bytes(source), r.Elapsed.Round(10*time.Millisecond), float64(r.Pictures+r.Bad)/r.Elapsed.Seconds())
+	fmt.Fprintf(s.Out, "hash %s\n\nnext: pipe train --data %s\n", m.Hash, dst)
 }
 
 // parseSize reads 256MiB, 500MB, 1000000.
@@ -148,15 +149,4 @@ func parseShare(s string) (float64, error) {
 		return 0, fmt.Errorf("--max-bad %q, want a share as 1%% or 0.01", s)
 	}
 	return v, nil
-}
-
-func bytesText(n int64) string {
-	f, unit := float64(n), "B"
-	for _, u := range []string{"kB", "MB", "GB", "TB"} {
-		if f < 1000 {
-			break
-		}
-		f, unit = f/1000, u
-	}
-	return fmt.Sprintf("%.4g %s", f, unit)
 }
