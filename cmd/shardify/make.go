@@ -20,12 +20,12 @@ type makeCmd struct {
 	Src         string  `arg:"" help:"Folder with train/ and val/ (or test/), train.tar[.gz] and val.tar[.gz], or CLASS folders."`
 	Out         string  `short:"o" placeholder:"DIR" help:"Where the data set goes; default SRC.shards."`
 	Workers     int     `help:"Goroutines that decode; 0 = one a core. Does not change the result."`
-	Codec       string  `default:"auto" help:"auto, none, lz4 or zstd; a record keeps a codec only where it saves 5 %%."`
+	Codec       string  `default:"auto" help:"auto, none, lz4 or zstd; a record keeps a codec only where it saves 5 %."`
 	ShardSize   string  `default:"256MiB" help:"Size at which a shard is cut, as 256MiB or 500MB."`
 	Stats       int     `default:"10000" help:"Training pictures to measure for mean, std and PCA; 0 = off."`
 	ValFraction float64 `help:"Share of train to hold out as val, by a hash of the name, when there is only train."`
 	Strict      bool    `help:"Fail on any bad picture."`
-	MaxBad      string  `default:"1%%" help:"Share of pictures that may be bad, as 1%% or 0.01."`
+	MaxBad      string  `default:"1%" help:"Share of pictures that may be bad, as 1% or 0.01."`
 	Force       bool    `help:"Replace a data set that is there already."`
 	Quiet       bool    `short:"q" help:"Print errors only."`
 	JSON        bool    `name:"json" help:"End with one JSON object instead of the summary."`
