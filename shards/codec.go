@@ -91,6 +91,18 @@ func newZstdDecoder() (*zstd.Decoder, error) {
 		zstd.WithDecoderMaxWindow(MaxRecord), zstd.WithDecoderMaxMemory(maxShard), zstd.WithDecoderLowmem(true))
 }
 
+// plausible says whether stored bytes can unpack to raw ones. It keeps a small damaged file from asking for
+// much memory: an LZ4 byte stands for at most 255, a zstd block of 128 KiB takes at least 4.
+func (c Codec) plausible(stored, raw int) bool {
+	switch c {
+	case None:
+		return raw == stored
+	case LZ4:
+		return raw <= 255*stored
+	}
+	return raw <= (stored/4+1)*(128<<10)
+}
+
 // decode unpacks stored into dst, whose capacity is at least raw; exactly raw bytes must come out.
 func decode(z *zstd.Decoder, codec Codec, dst, stored []byte, raw int) ([]byte, error) {
 	dst = dst[:0:raw]
