@@ -152,7 +152,7 @@ func (m *Manifest) check() error {
 			if f.File == "" || f.File != filepath.Base(f.File) || !filepath.IsLocal(f.File) || files[f.File] {
 				return malformed(ManifestName, "shard file %q leaves the folder or is double", f.File)
 			}
-			if f.Records < 0 || f.Records > maxRecords || f.Bytes < headerSize+trailerSize || f.Bytes > 2*maxShard {
+			if f.Records < 1 || f.Records > maxRecords || f.Bytes < headerSize+trailerSize || f.Bytes > 2*maxShard {
 				return malformed(ManifestName, "%s: %d records, %d bytes", f.File, f.Records, f.Bytes)
 			}
 			files[f.File] = true
