@@ -98,8 +98,13 @@ func handManifest(shard []byte, classes []string, records, sourceBytes int) []by
  "splits": [{"name": "train", "records": %d, "bytes": %d, "source_bytes": %d, "bad": 0, "skipped": 0,
  "shards": [{"file": "train-00000.shard", "records": %d, "bytes": %d, "sha256": "%x"}]}], "bad": [], "skipped": []`,
 		hash, strings.Join(classes, `", "`), records, len(shard), sourceBytes, records, len(shard), sum)
-	crc := castagnoli([]byte(text))
-	return fmt.Appendf([]byte(text), ",\n  \"check\": \"%02x%02x%02x%02x\"\n}\n", crc[3], crc[2], crc[1], crc[0])
+	return append([]byte(text), handCheck([]byte(text))...)
+}
+
+// handCheck is the end of a manifest.
+func handCheck(text []byte) []byte {
+	crc := castagnoli(text)
+	return fmt.Appendf(nil, ",\n  \"check\": \"%02x%02x%02x%02x\"\n}\n", crc[3], crc[2], crc[1], crc[0])
 }
 
 // writeFiles fills a new folder.

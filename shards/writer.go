@@ -220,7 +220,10 @@ type Summary struct {
 // Finish writes the manifest, makes everything durable and puts the data set in its place. After an error
 // nothing is left behind.
 func (w *Writer) Finish(sum Summary) (*Manifest, error) {
-	err := w.cut()
+	err := w.err
+	if err == nil {
+		err = w.cut()
+	}
 	if err == nil {
 		err = w.publish(sum)
 	}
