@@ -109,7 +109,7 @@ func (t tarFile) parse(h *tar.Header) (Item, bool) {
 		return skip("a path that leads out of the archive")
 	case slices.ContainsFunc(parts, hidden):
 		return skip(skipHidden)
-	case h.Typeflag != tar.TypeReg:
+	case h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeGNUSparse:
 		return skip(skipIrregular)
 	case !inside || len(parts) < 2:
 		return skip(skipNoClass)

@@ -58,7 +58,7 @@ func empty(t *testing.T, dir string) {
 // The disk fills up at each step in turn. Every one is reported in a clear line, and nothing stays behind: not
 // a file where there was nothing, not a byte changed where a data set was.
 func TestDiskFullAtEveryStep(t *testing.T) {
-	records := samples(t, "auto", 12)
+	records := samples(t, "auto", 9)
 	steps := 0
 	for _, replacing := range []bool{false, true} {
 		for step := 0; ; step++ {

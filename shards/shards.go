@@ -66,7 +66,7 @@ func (f Format) String() string {
 // Meta is the index entry of a record.
 type Meta struct {
 	Label         int32 // into Dataset.Classes
-	Width, Height int   // as the picture's header says, 1..65535; not turned by EXIF
+	Width, Height int   // as decoded, 1..65535; not turned by EXIF
 	Components    int   // 1..4 in the coded picture
 	Format        Format
 }

@@ -123,15 +123,15 @@ func TestFileSizeLimit(t *testing.T) {
 	}
 }
 
-// Large and hostile pictures stay within a budget of memory: this one takes 300 MB as RGB, 16 of them at once
-// would take 4.8 GB.
+// Large and hostile pictures stay within a budget of memory: one of these takes 300 MB as RGB, 6 of them at once
+// would take 1.8 GB and more.
 func TestMemoryOfLargePictures(t *testing.T) {
 	dir := t.TempDir()
 	large := bigPNG(10000, 10000)
-	for i := range 16 {
+	for i := range 6 {
 		put(t, fmt.Sprintf("%s/photos/train/%c/%02d.png", dir, 'a'+i%2, i), large)
 	}
-	c, errs := process(t, "", dir+"/photos", "--workers", "16", "--stats", "0")
+	c, errs := process(t, "", dir+"/photos", "--workers", "6", "--stats", "0")
 	if err := c.Run(); err != nil {
 		t.Fatal(err, errs)
 	}
