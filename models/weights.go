@@ -197,25 +197,12 @@ func (w *Weights) Tensor(name string) (Tensor, error) {
 		case "I64":
 			t.Data[i] = float32(int64(le.Uint64(raw[8*i:])))
 		case "BF16":
-			t.Data[i] = math.Float32frombits(uint32(le.Uint16(raw[2*i:])) << 16)
+			t.Data[i] = gpu.FromBFloat16(le.Uint16(raw[2*i:]))
 		case "F16":
-			t.Data[i] = fromHalf(le.Uint16(raw[2*i:]))
+			t.Data[i] = gpu.FromFloat16(le.Uint16(raw[2*i:]))
 		}
 	}
 	return t, nil
-}
-
-// fromHalf widens an IEEE 754 binary16.
-func fromHalf(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&1023
-	switch {
-	case exp == 31:
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	case exp == 0: // zero or subnormal: frac * 2^-24
-		f := float32(frac) / (1 << 24)
-		return math.Float32frombits(sign | math.Float32bits(f))
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }
 
 // ToTorch turns the contents of v, in the graph's layout, into a tensor of

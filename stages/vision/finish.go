@@ -1,7 +1,6 @@
 package vision
 
 import (
-	"math"
 	"unsafe"
 
 	"bagpipe/gpu"
@@ -64,9 +63,9 @@ func (p *Processor) write(dst []byte, m affine) {
 			mapRow(asFloats(out), r, g, b, &f, p.params.Flip)
 			continue
 		}
-		narrow := toFloat16
+		narrow := gpu.ToFloat16
 		if p.t == gpu.BFloat16 {
-			narrow = toBFloat16
+			narrow = gpu.ToBFloat16
 		}
 		mapRowHalf(asHalves(out), r, g, b, &f, p.params.Flip, narrow)
 	}
@@ -136,9 +135,9 @@ func put(dst []byte, t gpu.DType, i int, v float32) {
 	case gpu.Float32:
 		asFloats(dst)[i] = v
 	case gpu.Float16:
-		asHalves(dst)[i] = toFloat16(v)
+		asHalves(dst)[i] = gpu.ToFloat16(v)
 	case gpu.BFloat16:
-		asHalves(dst)[i] = toBFloat16(v)
+		asHalves(dst)[i] = gpu.ToBFloat16(v)
 	}
 }
 
@@ -149,24 +148,4 @@ func asFloats(b []byte) []float32 {
 
 func asHalves(b []byte) []uint16 {
 	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/2)
-}
-
-// toBFloat16 rounds to nearest, ties to even. A sample is never NaN.
-func toBFloat16(f float32) uint16 {
-	u := math.Float32bits(f)
-	return uint16((u + 0x7fff + u>>16&1) >> 16)
-}
-
-// toFloat16 rounds to nearest, ties to even; what is too large becomes infinite.
-func toFloat16(f float32) uint16 {
-	u := math.Float32bits(f)
-	sign, abs := uint16(u>>16&0x8000), u&0x7fffffff
-	switch {
-	case abs >= 0x477ff000: // rounds to 65536 or more
-		return sign | 0x7c00
-	case abs < 0x38800000: // subnormal: multiples of 2^-24
-		return sign | uint16(math.RoundToEven(float64(math.Float32frombits(abs))*(1<<24)))
-	}
-	abs += 0xfff + abs>>13&1
-	return sign | uint16((abs-0x38000000)>>13)
 }
