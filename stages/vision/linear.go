@@ -57,7 +57,7 @@ func (l *linear) resize(dst *pixels, src pixels, rect Rect, w, h int, at Rect) {
 		return
 	case rect.W == 2*w && rect.H == 2*h:
 		for y := range at.H {
-			a, b, out := row(2*(at.Y+y))[6*at.X:], row(2*(at.Y+y) + 1)[6*at.X:], dst.pix[3*y*at.W:][:3*at.W]
+			a, b, out := row(2 * (at.Y + y))[6*at.X:], row(2*(at.Y+y) + 1)[6*at.X:], dst.pix[3*y*at.W:][:3*at.W]
 			for x := range out {
 				k := x/3*6 + x%3
 				out[x] = byte((int(a[k]) + int(a[k+3]) + int(b[k]) + int(b[k+3]) + 2) >> 2)
