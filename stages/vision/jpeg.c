@@ -53,6 +53,17 @@ static void on_progress(j_common_ptr c) {
 
 static void no_output(j_common_ptr c) { (void)c; }
 
+// renew forgets everything of the picture before. jpeg_abort would keep its tables,
+// and a picture that lacks its own would be decoded with them: to pixels that depend
+// on which worker saw what before. Costs below 1 us. It expects d->bail to be set.
+static void renew(bp_decoder *d) {
+	jpeg_destroy_decompress(&d->cinfo);
+	jpeg_create_decompress(&d->cinfo);
+	d->cinfo.client_data = d;
+	d->cinfo.progress = &d->progress;
+	d->cinfo.mem->max_memory_to_use = 0; // never to temporary files
+}
+
 bp_decoder *bp_decoder_new(void) {
 	bp_decoder *d = calloc(1, sizeof *d);
 	if (!d)
@@ -61,16 +72,13 @@ bp_decoder *bp_decoder_new(void) {
 	d->err.error_exit = on_error;
 	d->err.emit_message = on_message;
 	d->err.output_message = no_output;
+	d->progress.progress_monitor = on_progress;
 	d->cinfo.client_data = d;
 	if (setjmp(d->bail)) {
 		free(d);
 		return NULL;
 	}
-	jpeg_create_decompress(&d->cinfo);
-	d->cinfo.client_data = d;
-	d->progress.progress_monitor = on_progress;
-	d->cinfo.progress = &d->progress;
-	d->cinfo.mem->max_memory_to_use = 0; // never to temporary files
+	renew(d);
 	return d;
 }
 
@@ -83,7 +91,7 @@ void bp_decoder_free(bp_decoder *d) {
 // read_header expects d->bail to be set.
 static void read_header(bp_decoder *d, const unsigned char *src, size_t n) {
 	d->unsupported = 0;
-	jpeg_abort_decompress(&d->cinfo);
+	renew(d);
 	d->err.num_warnings = 0;
 	jpeg_mem_src(&d->cinfo, (unsigned char *)src, n);
 	jpeg_read_header(&d->cinfo, TRUE);
