@@ -57,7 +57,7 @@ def paper(img, p, clamp):
     v = lim(v @ hue(p["hue"]).T)
     v = lim(p["saturation"] * v + (1 - p["saturation"]) * (v @ LUMA)[..., None])
     v = lim(p["brightness"] * v)
-    v = lim(v + EIGVEC @ (np.array(p["light"]) * EIGVAL))
+    v = np.clip(v + EIGVEC @ (np.array(p["light"]) * EIGVAL), 0, 255)
     if p["flip"]:
         v = v[:, ::-1]
     return (v - MEAN) / STD
