@@ -5,10 +5,6 @@
 #include "jpeg.h"
 #include <jerror.h>
 
-// A progressive file of a few kilobytes can ask for thousands of passes over a
-// large picture; real encoders write about ten scans.
-enum { max_scans = 500 };
-
 static void on_error(j_common_ptr c) {
 	bp_decoder *d = (bp_decoder *)c->client_data;
 	c->err->format_message(c, d->message);
@@ -43,11 +39,18 @@ static void on_message(j_common_ptr c, int level) {
 	}
 }
 
+// max_scans is maxScans of decode_go.go.
+static int max_scans(const struct jpeg_decompress_struct *c) {
+	long long n = (1LL << 31) / ((long long)c->image_width * c->image_height);
+	return n < 20 ? 20 : n > 500 ? 500 : (int)n;
+}
+
 static void on_progress(j_common_ptr c) {
-	if (!c->is_decompressor || ((j_decompress_ptr)c)->input_scan_number <= max_scans)
+	j_decompress_ptr dc = (j_decompress_ptr)c;
+	if (!c->is_decompressor || dc->input_scan_number <= max_scans(dc))
 		return;
 	bp_decoder *d = (bp_decoder *)c->client_data;
-	snprintf(d->message, sizeof d->message, "more than %d scans", max_scans);
+	snprintf(d->message, sizeof d->message, "more than %d scans of %ux%u pixels", max_scans(dc), dc->image_width, dc->image_height);
 	longjmp(d->bail, 1);
 }
 
@@ -110,13 +113,13 @@ int bp_header(bp_decoder *d, const unsigned char *src, size_t n) {
 	return 0;
 }
 
-// from_cmyk multiplies out a row of n CMYK pixels. Adobe writes the inks inverted.
-static void from_cmyk(unsigned char *dst, const unsigned char *src, int n, int inverted) {
+// from_cmyk multiplies out a row of n CMYK pixels. Adobe writes the inks inverted, and
+// without its marker we take them for inverted, too, as OpenCV and so the paper's
+// pipeline does: who strips markers is likelier than who writes plain CMYK.
+static void from_cmyk(unsigned char *dst, const unsigned char *src, int n) {
 	for (int i = 0; i < n; i++, dst += 3, src += 4)
-		for (int c = 0; c < 3; c++) {
-			int ink = inverted ? src[c] : 255 - src[c], key = inverted ? src[3] : 255 - src[3];
-			dst[c] = (ink * key + 127) / 255;
-		}
+		for (int c = 0; c < 3; c++)
+			dst[c] = (src[c] * src[3] + 127) / 255;
 }
 
 int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *dst, size_t size) {
@@ -152,7 +155,7 @@ int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *
 			unsigned char *out = dst + c->output_scanline * pitch;
 			rows[0] = d->line;
 			jpeg_read_scanlines(c, rows, 1);
-			from_cmyk(out, d->line, c->output_width, c->saw_Adobe_marker);
+			from_cmyk(out, d->line, c->output_width);
 			continue;
 		}
 		int k = 0;
