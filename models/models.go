@@ -4,6 +4,7 @@
 package models
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -43,8 +44,10 @@ func find(name string) (ResNet, error) {
 	if r, ok := resnets[name]; ok {
 		return r, nil
 	}
-	nearest := slices.MinFunc(Names(), func(a, b string) int {
-		return levenshtein.Distance(a, name, nil) - levenshtein.Distance(b, name, nil)
+	prefix := levenshtein.NewParams().BonusThreshold(0)
+	nearest := slices.MinFunc(Names(), func(a, b string) int { // of equally near ones the one that starts alike
+		return cmp.Or(levenshtein.Distance(a, name, nil)-levenshtein.Distance(b, name, nil),
+			cmp.Compare(levenshtein.Match(b, name, prefix), levenshtein.Match(a, name, prefix)))
 	})
 	return ResNet{}, fmt.Errorf("models: no model %q; nearest is %q (pipe show lists all)", name, nearest)
 }

@@ -46,11 +46,14 @@ func WriteWeights(w io.Writer, tensors []Tensor, metadata map[string]string) err
 		if t.Shape.Elems() != len(t.Data) {
 			return fmt.Errorf("models: tensor %s: %d elements for shape %v", t.Name, len(t.Data), t.Shape)
 		}
+		if t.Name == "__metadata__" {
+			return fmt.Errorf("models: tensor %s: the format keeps this name for itself", t.Name)
+		}
 		if _, twice := header[t.Name]; twice {
 			return fmt.Errorf("models: tensor %s: given twice", t.Name)
 		}
 		end := at + 4*uint64(len(t.Data))
-		header[t.Name] = entry{"F32", t.Shape, [2]uint64{at, end}}
+		header[t.Name] = entry{"F32", append([]int{}, t.Shape...), [2]uint64{at, end}} // of a scalar [], not null
 		at = end
 	}
 	text, err := json.Marshal(header)
