@@ -138,12 +138,15 @@ func (e entry) check(data uint64) error {
 	if e.Offsets[0] > e.Offsets[1] || e.Offsets[1] > data {
 		return fmt.Errorf("bytes %d to %d of %d", e.Offsets[0], e.Offsets[1], data)
 	}
-	elems := uint64(1)
+	elems, empty := uint64(1), slices.Contains(e.Shape, 0)
 	for _, d := range e.Shape {
-		if d < 0 || d > 0 && elems > data/uint64(d) {
+		if d < 0 || !empty && elems > data/uint64(d) {
 			return fmt.Errorf("shape %v of more than %d bytes", e.Shape, data)
 		}
 		elems *= uint64(d)
+	}
+	if empty {
+		elems = 0
 	}
 	if elems*width != e.Offsets[1]-e.Offsets[0] {
 		return fmt.Errorf("shape %v of %s in %d bytes", e.Shape, e.DType, e.Offsets[1]-e.Offsets[0])
