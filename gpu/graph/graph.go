@@ -176,8 +176,11 @@ func (g *Graph) State(name string, fill float32, shape ...int) *Value {
 	return g.leaf(&Value{Name: name, Shape: shape, Kind: State, Fill: fill})
 }
 
-// Output names v and keeps it readable after a run.
+// Output names v, which has no name yet, and keeps it readable after a run.
 func (g *Graph) Output(name string, v *Value) *Value {
+	if v.Name != "" {
+		panic(&Error{Scope: g.Scope, Op: name, Err: fmt.Errorf("the value is called %q already", v.Name)})
+	}
 	g.name(v, name)
 	g.Outputs = append(g.Outputs, v)
 	return v

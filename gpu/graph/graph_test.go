@@ -120,13 +120,14 @@ func TestWindowExtents(t *testing.T) {
 
 func TestBuild(t *testing.T) {
 	for want, f := range map[string]func(g *Graph){
-		"two values have this name": func(g *Graph) { g.Input("x", gpu.Float32, 1); g.Param("x", Bias, 1) },
-		"graph: stem: w: shape 3×0": func(g *Graph) { g.Scope = "stem"; g.Param("w", NoRole, 3, 0) },
-		"shape -2 has":              func(g *Graph) { g.State("s", 0, -2) },
+		"two values have this name":                 func(g *Graph) { g.Input("x", gpu.Float32, 1); g.Param("x", Bias, 1) },
+		"output: the value is called \"w\" already": func(g *Graph) { g.Output("output", g.Param("w", Bias, 3)) },
+		"graph: stem: w: shape 3×0":                 func(g *Graph) { g.Scope = "stem"; g.Param("w", NoRole, 3, 0) },
+		"shape -2 has":                              func(g *Graph) { g.State("s", 0, -2) },
 		"output: two values": func(g *Graph) {
 			x := g.Input("x", gpu.Float32, 1)
 			g.Output("output", g.ReLU(x))
-			g.Output("output", x)
+			g.Output("output", g.ReLU(x))
 		},
 	} {
 		if g, err := Build(false, f); err == nil || g != nil || !strings.Contains(err.Error(), want) {
