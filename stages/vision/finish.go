@@ -10,8 +10,8 @@ import (
 // type. In the fast form the whole colour chain is one affine map of RGB, applied
 // once at the output size and clamped to 0..255 once; Config.Exact applies its steps
 // one by one and clamps after each. The two differ where a step before the last one
-// overflows: on photographs by 0.08 levels in the mean, and without the one clamp by
-// 1.2 (TestFastColour, docs/augmentation.md). The colour of mxnet-2018 is already in
+// overflows: on photographs by 0.07 levels in the mean, and without the one clamp by
+// 1.0 (TestFastColour, docs/augmentation.md). The colour of mxnet-2018 is already in
 // p.lines.
 func (p *Processor) finish(dst []byte) {
 	norm := normalize(p.c.Mean, p.c.Std)

@@ -106,6 +106,7 @@ func TestDecodeGolden(t *testing.T) {
 		d := int(pix[i]) - want
 		worst, sum = max(worst, d, -d), sum+max(d, -d)
 	}
+	t.Logf("largest difference %d levels, mean %.2f", worst, float64(sum)/float64(len(pix)))
 	if usesLibjpeg && worst > 0 || float64(sum)/float64(len(pix)) > 6 {
 		t.Errorf("largest difference %d levels, mean %.2f", worst, float64(sum)/float64(len(pix)))
 	}
