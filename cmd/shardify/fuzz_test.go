@@ -33,7 +33,7 @@ func FuzzHeader(f *testing.F) {
 	}
 	f.Add(bmp(1, 3))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := header(b)
+		m, err := vision.Meta(b)
 		if err != nil {
 			return
 		}

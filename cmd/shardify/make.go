@@ -81,26 +81,13 @@ func defaultOut(src string) (string, error) {
 	return src + ".shards", nil
 }
 
-// header is what the index keeps of a picture's header.
-func header(src []byte) (shards.Meta, error) {
-	i, err := vision.Header(src)
-	m := shards.Meta{Width: i.Width, Height: i.Height, Components: i.Components, Format: shards.Other}
-	switch i.Format {
-	case "jpeg":
-		m.Format = shards.JPEG
-	case "png":
-		m.Format = shards.PNG
-	}
-	return m, err
-}
-
 func (c *makeCmd) options() (ingest.Options, error) {
 	size, err1 := parseSize(c.ShardSize)
 	maxBad, err2 := parseShare(c.MaxBad)
 	if maxBad == 0 {
 		maxBad = -1 // none, where the zero value means the default
 	}
-	o := ingest.Options{Header: header, Decode: vision.Decode, Workers: c.Workers, Codec: c.Codec, ShardBytes: size, StatsSample: c.Stats,
+	o := ingest.Options{Header: vision.Meta, Decode: vision.Decode, Workers: c.Workers, Codec: c.Codec, ShardBytes: size, StatsSample: c.Stats,
 		ValFraction: c.ValFraction, MaxBad: maxBad, Strict: c.Strict, Force: c.Force}
 	err := errors.Join(err1, err2, o.Validate())
 	if err != nil {
