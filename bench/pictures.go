@@ -39,7 +39,7 @@ func Small() Pictures {
 // noise that makes the files as long as those of photographs, about 110 kB, because
 // decoding costs by the byte as well as by the pixel.
 func Photos() Pictures {
-	return Pictures{Train: 20, Val: 2, MinSide: 500, MaxSide: 500, Noise: 18, Quality: 90, Seed: 1}
+	return Pictures{Train: 20, Val: 2, MinSide: 500, MaxSide: 500, Noise: 20, Quality: 90, Seed: 1}
 }
 
 // Classes returns the names of the classes, sorted.
