@@ -42,7 +42,7 @@ func (o *observer) Step(s trainer.Step) {
 	if s.Logged {
 		o.last = s
 	}
-	o.p.Set(s.Step, func() string {
+	o.p.Set(s.Step+1, func() string {
 		if !o.last.Logged {
 			return fmt.Sprintf("epoch %d/%d", s.Epoch+1, o.epochs)
 		}
@@ -50,14 +50,17 @@ func (o *observer) Step(s trainer.Step) {
 	})
 }
 
-// Epoch tells of an evaluation.
+// Epoch tells how an epoch went.
 func (o *observer) Epoch(e trainer.Epoch) {
-	best := ""
-	if e.Best {
-		best = ", best so far"
+	line := fmt.Sprintf("epoch %d/%d: training loss %.4f", e.Epoch+1, o.epochs, e.TrainLoss)
+	if e.Evaluated {
+		line += fmt.Sprintf(", loss %.4f, top-1 %.2f %%, top-5 %.2f %%", e.Loss, e.Top1, e.Top5)
 	}
-	o.p.Printf("epoch %d/%d: training loss %.4f, loss %.4f, top-1 %.2f %%, top-5 %.2f %%, %.0f img/s, %v%s", e.Epoch+1, o.epochs, e.TrainLoss,
-		e.Loss, e.Top1, e.Top5, e.Rate, time.Duration(e.Seconds*1e9).Round(100*time.Millisecond), best)
+	line += fmt.Sprintf(", %.0f img/s, %v", e.Rate, time.Duration(e.Seconds*1e9).Round(100*time.Millisecond))
+	if e.Best {
+		line += ", best so far"
+	}
+	o.p.Printf("%s", line)
 }
 
 // Note passes a line on.

@@ -17,9 +17,8 @@ import (
 )
 
 const (
-	defaultRecipe = "resnet50d" // the paper's best
-	runsDir       = "runs"
-	configName    = "config.toml" // of a run, written by the trainer
+	runsDir    = "runs"
+	configName = "config.toml" // of a run, written by the trainer
 )
 
 type trainCmd struct {
@@ -90,7 +89,7 @@ func (c *trainCmd) config() (trainer.Config, error) {
 	}
 	name := c.Recipe
 	if name == "" {
-		name = defaultRecipe
+		name = trainer.DefaultRecipe
 	}
 	if c.Resume {
 		if c.Dir == "" {
