@@ -61,7 +61,9 @@ func NewEncoder(policy string) (*Encoder, error) {
 }
 
 func newZstdEncoder() (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false))
+	// A single segment: otherwise frames of less than 256 bytes do not say their size, which readers check.
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false),
+		zstd.WithSingleSegment(true))
 }
 
 // Encode returns the bytes to store and their codec. A record is stored as it is unless a codec saves 5 %.

@@ -197,7 +197,8 @@ func unpack(z *zstd.Decoder, place, what string, stored []byte, crc, raw uint32)
 		return nil, malformed(place, "%s crc 0x%08x, want 0x%08x", what, got, crc)
 	}
 	var h zstd.Header
-	if err := h.Decode(stored); err != nil || !h.HasFCS || h.FrameContentSize != uint64(raw) {
+	if err := h.Decode(stored); err != nil || h.HasFCS && h.FrameContentSize != uint64(raw) ||
+		!h.HasFCS && raw >= 256 { // the encoder leaves a size of one byte out
 		return nil, malformed(place, "%s: no zstd frame of %d bytes", what, raw)
 	}
 	// A zstd block of 128 KiB costs at least 4 bytes.

@@ -38,17 +38,32 @@ type state struct {
 	Top1      float64  `json:"top1"` // of these weights, percent
 	Best      float64  `json:"best"` // top-1 of best.json; -1 before the first evaluation
 	BestStep  int      `json:"best_step"`
-	Loss      progress `json:"epoch_so_far"`
+	Epoch     progress `json:"epoch_so_far"`
+	Window    progress `json:"since_log"`
 }
 
-// progress sums up the epoch that a checkpoint may lie inside of.
+// progress sums up steps: of the epoch at hand, or since the last line of the log.
+// Checkpoints keep both, so that a resumed run logs what the undisturbed one would.
 type progress struct {
 	Loss    float64 `json:"loss"` // sum over steps
+	Top1    float64 `json:"top1"` // pictures
 	Steps   int     `json:"steps"`
 	Images  int     `json:"images"`
 	Bad     int     `json:"bad"`
 	Seconds float64 `json:"seconds"` // training, without evaluation
 }
+
+func (p *progress) add(s stepped, seconds float64) {
+	p.Loss += s.loss
+	p.Top1 += s.top1
+	p.Steps++
+	p.Images += s.n
+	p.Bad += s.bad
+	p.Seconds += seconds
+}
+
+func (p progress) mean() float64 { return p.Loss / float64(max(p.Steps, 1)) }
+func (p progress) rate() float64 { return float64(p.Images) / max(p.Seconds, 1e-9) }
 
 const (
 	checkpointFormat  = "bagpipe-checkpoint"

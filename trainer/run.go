@@ -33,7 +33,6 @@ type run struct {
 	mixupOff   int // first epoch without mixup; 0 = there is no mixup
 
 	at      state
-	window  window
 	saved   time.Time
 	metrics *metrics
 	named   map[int]bool // bad pictures that were noted
@@ -44,38 +43,34 @@ type run struct {
 const configName = "config.toml"
 
 // newRun checks everything that can be checked, then makes the run directory.
-func newRun(ctx context.Context, c Config, o Options) (r *run, err error) {
-	r = &run{c: c, o: o, observer: o.observer(), named: map[int]bool{}, saved: time.Now()}
+func newRun(ctx context.Context, c Config, o Options) (*run, error) {
+	r := &run{c: c, o: o, observer: o.observer(), named: map[int]bool{}, saved: time.Now()}
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.close())
+	for _, prepare := range []func() error{r.build, r.position, func() error { return r.feed(ctx) }} {
+		if err := prepare(); err != nil {
+			return nil, errors.Join(err, r.close())
 		}
-	}()
-	if err := r.build(); err != nil {
-		return nil, err
 	}
-	if err := r.position(); err != nil {
-		return nil, err
-	}
-	if err := r.feed(ctx); err != nil {
-		return nil, err
-	}
+	r.begin()
+	return r, nil
+}
+
+// begin tells the observer.
+func (r *run) begin() {
 	params := 0
 	for _, v := range r.replicas[0].kept {
 		if v.Kind == graph.Param {
 			params += v.Shape.Elems()
 		}
 	}
-	start := Start{Config: c, Params: params, StepsPerEpoch: r.epoch, FirstStep: r.at.Step,
-		Classes: len(o.Data.Classes), TrainN: r.train.Len(), DataHash: o.Data.Hash}
+	start := Start{Config: r.c, Params: params, StepsPerEpoch: r.epoch, FirstStep: r.at.Step,
+		Classes: len(r.o.Data.Classes), TrainN: r.train.Len(), DataHash: r.o.Data.Hash}
 	if r.val != nil {
 		start.ValN = r.val.Len()
 	}
 	r.observer.Start(start)
-	return r, nil
 }
 
 // check looks at the recipe and the data set.

@@ -93,11 +93,11 @@ func (r *run) step() error {
 	r.at.Step++
 	r.at.Evaluated = false
 	seconds := time.Since(begin).Seconds()
-	r.at.Loss.add(s, seconds)
-	r.window.add(s, seconds)
+	r.at.Epoch.add(s, seconds)
+	r.at.Window.add(s, seconds)
 	shown := Step{Epoch: step / r.epoch, Step: step, LR: lr}
 	if r.at.Step%r.c.LogSteps == 0 {
-		shown.Logged, shown.Loss, shown.Rate = true, r.window.mean(), r.window.rate()
+		shown.Logged, shown.Loss, shown.Rate = true, r.at.Window.mean(), r.at.Window.rate()
 	}
 	r.observer.Step(shown)
 	return nil
@@ -114,17 +114,17 @@ func (r *run) lastGood() string {
 
 // log writes the line of the steps since the last one.
 func (r *run) log() error {
-	w := &r.window
+	w := &r.at.Window
 	loss := w.mean()
 	l := line{Epoch: (r.at.Step - 1) / r.epoch, Step: r.at.Step, Loss: &loss, LR: r.schedule.rate(r.at.Step - 1), Rate: w.rate(), Bad: w.Bad}
 	if r.mixupOff == 0 || l.Epoch >= r.mixupOff {
-		top1 := 100 * w.top1 / float64(max(w.Images, 1))
+		top1 := 100 * w.Top1 / float64(max(w.Images, 1))
 		l.TrainTop1 = &top1
 	}
 	if w.Bad > 0 {
 		r.noteBad()
 	}
-	r.window = window{}
+	r.at.Window = progress{}
 	return r.metrics.write(l)
 }
 
@@ -146,7 +146,7 @@ func (r *run) endEpoch(ctx context.Context) error {
 	if err := r.average(); err != nil {
 		return err
 	}
-	e := Epoch{Epoch: r.at.Step/r.epoch - 1, Step: r.at.Step, TrainLoss: r.at.Loss.mean(), Rate: r.at.Loss.rate(), Seconds: r.at.Loss.Seconds}
+	e := Epoch{Epoch: r.at.Step/r.epoch - 1, Step: r.at.Step, TrainLoss: r.at.Epoch.mean(), Rate: r.at.Epoch.rate(), Seconds: r.at.Epoch.Seconds}
 	l := line{Epoch: e.Epoch, Step: e.Step, TrainLoss: &e.TrainLoss, LR: r.schedule.rate(r.at.Step - 1), Rate: e.Rate, Seconds: &e.Seconds}
 	if r.val != nil && ((e.Epoch+1)%r.c.EvalEpochs == 0 || e.Step == r.total) {
 		t, err := evaluateAll(ctx, r.evaluators(), r.val, r.o.workers())
@@ -177,7 +177,7 @@ func (r *run) endEpoch(ctx context.Context) error {
 		r.verdict = v.Stage
 		r.observer.Note(v.Text)
 	}
-	r.at.Loss = progress{}
+	r.at.Epoch = progress{}
 	err := r.saveAll(e.Best)
 	r.at.Top1 = 0
 	return err
@@ -235,25 +235,3 @@ func (r *run) saveAll(best bool) error {
 	r.saved = time.Now()
 	return r.c.save(r.o.Run, r.replicas[0], r.at, best)
 }
-
-// window sums up the steps since the last line of the log.
-type window struct {
-	progress
-	top1 float64
-}
-
-func (w *window) add(s stepped, seconds float64) {
-	w.progress.add(s, seconds)
-	w.top1 += s.top1
-}
-
-func (p *progress) add(s stepped, seconds float64) {
-	p.Loss += s.loss
-	p.Steps++
-	p.Images += s.n
-	p.Bad += s.bad
-	p.Seconds += seconds
-}
-
-func (p progress) mean() float64 { return p.Loss / float64(max(p.Steps, 1)) }
-func (p progress) rate() float64 { return float64(p.Images) / max(p.Seconds, 1e-9) }
