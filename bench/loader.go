@@ -51,6 +51,15 @@ type Stage struct {
 	Queue   float64 `json:"queue"` // mean depth of the input queue, warm-up included
 }
 
+// Seconds converts reports.
+func Seconds(reports []stages.Report) []Stage {
+	s := make([]Stage, len(reports))
+	for i, r := range reports {
+		s[i] = Stage{r.Name, r.Workers, r.N, r.Busy.Seconds(), r.Starved.Seconds(), r.Blocked.Seconds(), r.Queue}
+	}
+	return s
+}
+
 // Loader runs an input pipeline in training and measures it, once as many batches
 // as its ring holds have passed: the first ones find cold caches and idle workers.
 func Loader(ctx context.Context, c Config) (Result, error) {
@@ -113,8 +122,8 @@ func (c Config) judge(r *Result, before, after []stages.Report) {
 		if c.Step != nil && i == len(after)-1 {
 			a.Name = "device"
 		}
-		r.Stages = append(r.Stages, Stage{a.Name, a.Workers, a.N, a.Busy.Seconds(), a.Starved.Seconds(), a.Blocked.Seconds(), a.Queue})
 	}
+	r.Stages = Seconds(after)
 	r.Workers = after[0].Workers
 	v := stages.Judge(after)
 	r.Bottleneck, r.Verdict = v.Stage, v.Text

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"bagpipe/bench"
 	"bagpipe/ingest"
@@ -18,7 +19,7 @@ import (
 
 type demoCmd struct {
 	Dir    string `default:"runs/demo" help:"Where everything goes."`
-	Short  bool   `help:"Fewer pictures and epochs: the way, not the accuracy."`
+	Short  bool   `help:"A third of the epochs: the way, not the accuracy."`
 	Device string `default:"auto" help:"auto, cpu, cuda or one such as cuda:0."`
 	Quiet  bool   `short:"q" help:"Print errors and the result only."`
 }
@@ -35,17 +36,22 @@ const demoMarker = "made-by-pipe-demo"
 
 // demoPlan is what the two lengths differ in.
 type demoPlan struct {
-	train, val int     // pictures a class
-	epochs     []int   // none: the recipe's
-	want       float64 // top-1 in percent that a sound build reaches
+	pictures bench.Pictures
+	sets     []string // keys of the recipe, as --set takes them
+	want     float64  // top-1 in percent that a sound build reaches
 }
 
+// plan fits the recipe to the drawn pictures. Small batches make more of few
+// pictures: after 5 of 12 epochs, top-1 was 70 % with batches of 32 and 53 % with
+// 64. The pictures vary enough in colour and light not to need jitter as well.
 func (c *demoCmd) plan() demoPlan {
+	p := demoPlan{bench.Small(), []string{"batch=32", "weight_decay=5e-4", "input.saturation=0", "input.brightness=0", "input.lighting=0"}, 95}
+	epochs := 15
 	if c.Short {
-		epochs := 6
-		return demoPlan{150, 30, []int{epochs}, 50}
+		epochs, p.pictures.Val, p.want = 5, 20, 50
 	}
-	return demoPlan{300, 50, nil, 95}
+	p.sets = append([]string{fmt.Sprintf("epochs=%d", epochs)}, p.sets...)
+	return p
 }
 
 // Run goes the whole way once.
@@ -112,8 +118,7 @@ func (c *demoCmd) say(s cli.Streams, format string, args ...any) {
 
 // shards draws the pictures and packs them.
 func (c *demoCmd) shards(ctx context.Context, s cli.Streams, plan demoPlan, set string) error {
-	p := bench.Small()
-	p.Train, p.Val = plan.train, plan.val
+	p := plan.pictures
 	pictures := filepath.Join(c.Dir, "pictures")
 	c.say(s, "1. drawing %d pictures of %d classes in %s", len(p.Classes())*(p.Train+p.Val), len(p.Classes()), pictures)
 	if err := p.Write(ctx, pictures); err != nil {
@@ -129,17 +134,12 @@ func (c *demoCmd) shards(ctx context.Context, s cli.Streams, plan demoPlan, set 
 }
 
 func (c *demoCmd) train(ctx context.Context, s cli.Streams, plan demoPlan, data *shards.Dataset, devs devices, run string) (trainer.Result, error) {
-	r := recipe{}
-	flag := ""
-	if len(plan.epochs) > 0 {
-		r.Epochs = &plan.epochs[0]
-		flag = fmt.Sprintf(" --epochs %d", *r.Epochs)
-	}
+	r := recipe{Set: plan.sets}
 	config, err := r.load("demo")
 	if err != nil {
 		return trainer.Result{}, err
 	}
-	c.say(s, "3. pipe train --data %s --recipe demo --run %s%s", shellWord(data.Dir), shellWord(run), flag)
+	c.say(s, "3. pipe train --data %s --recipe demo --run %s --set %s", shellWord(data.Dir), shellWord(run), strings.Join(plan.sets, " --set "))
 	o := newObserver(s.Err, c.Quiet)
 	result, err := trainer.Train(ctx, config, trainer.Options{Data: data, Backend: devs.backend, Devices: devs.list, Run: run, Observer: o})
 	o.p.Finish(err == nil && !result.Interrupted)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"bagpipe/bench"
 	"bagpipe/internal/cli"
 	"bagpipe/shards"
 	"bagpipe/stages"
@@ -136,31 +137,31 @@ func lastRun(recipe string) (string, error) {
 
 // trained is what train --json prints.
 type trained struct {
-	Run         string          `json:"run"`
-	Recipe      string          `json:"recipe"`
-	Model       string          `json:"model"`
-	Steps       int             `json:"steps"`
-	Epochs      int             `json:"epochs"`
-	Loss        float64         `json:"loss"`
-	Top1        float64         `json:"top1"` // percent, as all below
-	Top5        float64         `json:"top5"`
-	BestTop1    float64         `json:"best_top1"`
-	Images      int             `json:"images"` // evaluated
-	Seconds     float64         `json:"seconds"`
-	Interrupted bool            `json:"interrupted"`
-	Input       []stages.Report `json:"input"`
-	Verdict     string          `json:"verdict"`
+	Run         string        `json:"run"`
+	Recipe      string        `json:"recipe"`
+	Model       string        `json:"model"`
+	Steps       int           `json:"steps"`
+	Epochs      int           `json:"epochs"`
+	Loss        float64       `json:"loss"`
+	Top1        float64       `json:"top1"` // percent, as all below
+	Top5        float64       `json:"top5"`
+	BestTop1    float64       `json:"best_top1"`
+	Images      int           `json:"images"` // evaluated
+	Seconds     float64       `json:"seconds"`
+	Interrupted bool          `json:"interrupted"`
+	Input       []bench.Stage `json:"input"`
+	Verdict     string        `json:"verdict"`
 }
 
 func newTrained(run string, c trainer.Config, r trainer.Result) trained {
 	return trained{run, c.Recipe, c.Model, r.Steps, r.Epochs, r.Loss, r.Top1, r.Top5, r.BestTop1, r.Images, r.Elapsed.Seconds(),
-		r.Interrupted, r.Input, stages.Judge(r.Input).Text}
+		r.Interrupted, bench.Seconds(r.Input), stages.Judge(r.Input).Text}
 }
 
 // summary says how a finished training went.
 func summary(w io.Writer, r trainer.Result) {
 	fmt.Fprintf(w, "top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %d pictures; best top-1 %.2f %%\n", r.Top1, r.Top5, r.Loss, r.Images, r.BestTop1)
-	fmt.Fprintf(w, "%d epochs, %d steps in %v\n", r.Epochs, r.Steps, r.Elapsed.Round(100*time.Millisecond))
+	fmt.Fprintf(w, "at step %d, the end of epoch %d, after %v\n", r.Steps, r.Epochs, r.Elapsed.Round(100*time.Millisecond))
 	if len(r.Input) > 0 {
 		fmt.Fprintln(w, "input:", stages.Judge(r.Input).Text)
 	}
