@@ -119,7 +119,11 @@ func (p Program) end(ctx context.Context, s Streams, err error) int {
 	case err == nil:
 		return OK
 	case errors.As(err, &u):
-		fmt.Fprintf(s.Err, "%s: %s (see %s --help)\n", p.Name, line(err), p.Name)
+		hint := fmt.Sprintf(" (see %s --help)", p.Name)
+		if strings.HasSuffix(err.Error(), ")") {
+			hint = "" // there is a remedy already
+		}
+		fmt.Fprintf(s.Err, "%s: %s%s\n", p.Name, line(err), hint)
 		return Usage
 	case errors.Is(err, ErrTold):
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:

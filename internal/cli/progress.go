@@ -44,8 +44,11 @@ func (p *Progress) Start(first, total int) {
 	}
 	p.right.Store("")
 	p.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(30))
-	p.bar = p.bars.AddBar(int64(total), mpb.PrependDecorators(decor.CountersNoUnit("%d/%d")),
+	// A bar that is given its total only now does not end of itself when it gets there,
+	// so that the lines written after that are still shown.
+	p.bar = p.bars.AddBar(0, mpb.PrependDecorators(decor.CountersNoUnit("%d/%d")),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.right.Load().(string) })))
+	p.bar.SetTotal(int64(total), false)
 	p.bar.SetCurrent(int64(first))
 }
 
