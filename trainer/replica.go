@@ -90,18 +90,14 @@ func (r *replica) train(ctx context.Context, lr, decay float64) (s stepped, err 
 	defer b.Release()
 	s.n, s.bad = b.N, b.Bad
 	for k := range r.parts {
-		last := k == r.parts-1
 		p := r.step[0]
-		if last {
+		if k == r.parts-1 {
 			p = r.step[len(r.step)-1]
-			if err := r.scalars(p, b.Step, lr, decay); err != nil {
-				return s, err
-			}
 		}
-		if err := r.upload(p, b, k); err != nil {
+		if err := errors.Join(r.scalars(p, b.Step*r.parts+k, lr, decay), r.upload(p, b, k)); err != nil {
 			return s, err
 		}
-		if last {
+		if k == r.parts-1 {
 			b.Release() // all of it is on the device
 		}
 		if err := p.Run(); err != nil {
@@ -135,13 +131,18 @@ func (r *replica) upload(p graph.Program, b *batcher.Batch, k int) error {
 	return r.stream.Synchronize()
 }
 
-// scalars writes what changes from step to step.
-func (r *replica) scalars(p graph.Program, step int, lr, decay float64) error {
-	for name, v := range map[string]float64{inRate: lr, inDecay: decay} {
-		if b := p.Buffer(name); b != nil {
-			if err := r.stream.Upload(b, binary.NativeEndian.AppendUint32(nil, math.Float32bits(float32(v)))); err != nil {
-				return err
-			}
+// scalars writes what changes from run to run, as far as p has it.
+func (r *replica) scalars(p graph.Program, run int, lr, decay float64) error {
+	for _, in := range []struct {
+		name string
+		bits uint32
+	}{{inRate, math.Float32bits(float32(lr))}, {inDecay, math.Float32bits(float32(decay))}, {inCounter, uint32(run)}} {
+		b := p.Buffer(in.name)
+		if b == nil {
+			continue
+		}
+		if err := r.stream.Upload(b, binary.NativeEndian.AppendUint32(nil, in.bits)); err != nil {
+			return err
 		}
 	}
 	return nil

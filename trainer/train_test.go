@@ -68,6 +68,7 @@ var variants = map[string][]string{
 	"mixup":      {"mixup=0.2", "mixup_off_epochs=1"},
 	"accumulate": {"accumulate=2"},
 	"ema":        {"ema=0.9"},
+	"dropout":    {"dropout=0.5", "accumulate=2"},
 }
 
 // TestResumeIsExact stops trainings by a signal's context at several steps, inside
@@ -270,5 +271,29 @@ func TestDivergenceStops(t *testing.T) {
 		if !finite(w.Data) {
 			t.Errorf("the last checkpoint has %s not finite", name)
 		}
+	}
+}
+
+// TestDropoutDrawsAnew trains with a rate of 0 on one batch, whose order alone
+// changes from step to step: the loss changes by more than rounding only through
+// dropout's masks.
+func TestDropoutDrawsAnew(t *testing.T) {
+	d := dataset(t, 2, 8, 0)
+	spread := func(p string) float64 {
+		o := options(t, "cpu:0", d)
+		var l log
+		o.Observer = &l
+		train(t, small(t, "lr=0", "dropout="+p, "epochs=4", "log_steps=1", "input.crop=none", "input.flip=0", "input.saturation=0",
+			"input.brightness=0", "input.lighting=0"), o)
+		closest := math.Inf(1)
+		for i, a := range l.losses() {
+			for _, b := range l.losses()[:i] {
+				closest = min(closest, math.Abs(a-b))
+			}
+		}
+		return closest
+	}
+	if without, with := spread("0"), spread("0.5"); without > 1e-5 || with < 1e-4 {
+		t.Errorf("the closest two of four losses differ by %v without dropout and %v with it", without, with)
 	}
 }
