@@ -61,9 +61,9 @@ func (p noise) Process(dst, src []byte, seed uint64, epoch, index int) error {
 		case gpu.Float32:
 			binary.NativeEndian.PutUint32(dst[i:], math.Float32bits(v))
 		case gpu.Float16:
-			binary.NativeEndian.PutUint16(dst[i:], float16From32(v))
+			binary.NativeEndian.PutUint16(dst[i:], gpu.ToFloat16(v))
 		case gpu.BFloat16:
-			binary.NativeEndian.PutUint16(dst[i:], bfloat16From32(v))
+			binary.NativeEndian.PutUint16(dst[i:], gpu.ToBFloat16(v))
 		}
 	}
 	return nil

@@ -87,9 +87,9 @@ func mixFloat16(x, y []uint16, lambda float32) {
 	other := 1 - lambda
 	y = y[:len(x)]
 	for k := range x {
-		a, b := float16To32(x[k]), float16To32(y[k])
-		x[k] = float16From32(float32(lambda*a) + float32(other*b))
-		y[k] = float16From32(float32(lambda*b) + float32(other*a))
+		a, b := gpu.FromFloat16(x[k]), gpu.FromFloat16(y[k])
+		x[k] = gpu.ToFloat16(float32(lambda*a) + float32(other*b))
+		y[k] = gpu.ToFloat16(float32(lambda*b) + float32(other*a))
 	}
 }
 
@@ -98,8 +98,8 @@ func mixBFloat16(x, y []uint16, lambda float32) {
 	other := 1 - lambda
 	y = y[:len(x)]
 	for k := range x {
-		a, b := bfloat16To32(x[k]), bfloat16To32(y[k])
-		x[k] = bfloat16From32(float32(lambda*a) + float32(other*b))
-		y[k] = bfloat16From32(float32(lambda*b) + float32(other*a))
+		a, b := gpu.FromBFloat16(x[k]), gpu.FromBFloat16(y[k])
+		x[k] = gpu.ToBFloat16(float32(lambda*a) + float32(other*b))
+		y[k] = gpu.ToBFloat16(float32(lambda*b) + float32(other*a))
 	}
 }

@@ -19,9 +19,9 @@ func values(t gpu.DType, b []byte) []float64 {
 		case gpu.Float32:
 			v[i] = float64(math.Float32frombits(binary.NativeEndian.Uint32(b[4*i:])))
 		case gpu.Float16:
-			v[i] = float64(float16To32(binary.NativeEndian.Uint16(b[2*i:])))
+			v[i] = float64(gpu.FromFloat16(binary.NativeEndian.Uint16(b[2*i:])))
 		case gpu.BFloat16:
-			v[i] = float64(bfloat16To32(binary.NativeEndian.Uint16(b[2*i:])))
+			v[i] = float64(gpu.FromBFloat16(binary.NativeEndian.Uint16(b[2*i:])))
 		}
 	}
 	return v
@@ -129,72 +129,13 @@ func TestLambdaIsBeta(t *testing.T) {
 	}
 }
 
-func TestFloat16IsExactAndRoundsToEven(t *testing.T) {
-	prev := math.Inf(-1)
-	for h := range uint32(1 << 16) {
-		v := float16To32(uint16(h))
-		if v != v {
-			if back := float16From32(v); float16To32(back) == float16To32(back) {
-				t.Errorf("%#04x: NaN becomes %#04x", h, back)
-			}
-			continue
-		}
-		if got := float16From32(v); got != uint16(h) {
-			t.Fatalf("%#04x is %g, back %#04x", h, v, got)
-		}
-		if h > 0x7c00-1 { // only positive finite values below
-			continue
-		}
-		exp, man := int(h>>10), float64(h&0x3ff)
-		want := math.Ldexp(1024+man, exp-25)
-		if exp == 0 {
-			want = math.Ldexp(man, -24)
-		}
-		if float64(v) != want || float64(v) <= prev {
-			t.Fatalf("%#04x is %g, want %g", h, v, want)
-		}
-		if h > 0 {
-			// Halfway between neighbours goes to the even one, a hair off to the nearer.
-			mid := float32((prev + want) / 2)
-			even := uint16(h)
-			if h&1 == 1 {
-				even--
-			}
-			up, down := float16From32(math.Nextafter32(mid, 1e9)), float16From32(math.Nextafter32(mid, -1))
-			if got := float16From32(mid); got != even || up != uint16(h) || down != uint16(h-1) {
-				t.Fatalf("%g: %#04x, want %#04x; above %#04x, below %#04x", mid, got, even, up, down)
-			}
-		}
-		prev = want
-	}
-	for v, want := range map[float32]uint16{65504: 0x7bff, 65519.99: 0x7bff, 65520: 0x7c00, 1e30: 0x7c00, -65520: 0xfc00, 1e-30: 0, -1e-30: 0x8000} {
-		if got := float16From32(v); got != want {
-			t.Errorf("%g: %#04x, want %#04x", v, got, want)
-		}
-	}
-}
-
-func TestBFloat16RoundsToEven(t *testing.T) {
-	for _, tt := range []struct {
-		bits uint32
-		want uint16
-	}{
-		{0x3f800000, 0x3f80}, {0x3f808000, 0x3f80}, {0x3f808001, 0x3f81}, {0x3f818000, 0x3f82},
-		{0x7f7fffff, 0x7f80}, {0xff800000, 0xff80}, {0x7f800001, 0x7fc0}, {0x80000001, 0x8000},
-	} {
-		if got := bfloat16From32(math.Float32frombits(tt.bits)); got != tt.want {
-			t.Errorf("%#08x: %#04x, want %#04x", tt.bits, got, tt.want)
-		}
-	}
-}
-
 func BenchmarkMixup(b *testing.B) {
 	const n = 224 * 224 * 3
 	x, y := make([]float32, n), make([]float32, n)
 	h, g := make([]uint16, n), make([]uint16, n)
 	for i := range x {
 		x[i], y[i] = float32(i%97)/40, float32(i%89)/40
-		h[i], g[i] = float16From32(x[i]), float16From32(y[i])
+		h[i], g[i] = gpu.ToFloat16(x[i]), gpu.ToFloat16(y[i])
 	}
 	for name, f := range map[string]func(){
 		"float32":  func() { mixFloat32(x, y, 0.3) },

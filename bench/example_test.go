@@ -46,7 +46,7 @@ func Example_oneImage() {
 
 	// shardify: decode once to find bad ones, write records, index and manifest.
 	ctx := context.Background()
-	report, err := ingest.Shardify(ctx, photos, filepath.Join(dir, "photos.shards"), ingest.Options{Decode: vision.Decode})
+	report, err := ingest.Shardify(ctx, photos, filepath.Join(dir, "photos.shards"), ingest.Options{Header: vision.Meta, Decode: vision.Decode})
 	check(err)
 	fmt.Printf("shardify       %d pictures, %d bad, classes %v\n", report.Pictures, report.Bad, report.Manifest.Classes)
 

@@ -46,11 +46,14 @@ func WriteWeights(w io.Writer, tensors []Tensor, metadata map[string]string) err
 		if t.Shape.Elems() != len(t.Data) {
 			return fmt.Errorf("models: tensor %s: %d elements for shape %v", t.Name, len(t.Data), t.Shape)
 		}
+		if t.Name == "__metadata__" {
+			return fmt.Errorf("models: tensor %s: the format keeps this name for itself", t.Name)
+		}
 		if _, twice := header[t.Name]; twice {
 			return fmt.Errorf("models: tensor %s: given twice", t.Name)
 		}
 		end := at + 4*uint64(len(t.Data))
-		header[t.Name] = entry{"F32", t.Shape, [2]uint64{at, end}}
+		header[t.Name] = entry{"F32", append([]int{}, t.Shape...), [2]uint64{at, end}} // of a scalar [], not null
 		at = end
 	}
 	text, err := json.Marshal(header)
@@ -135,12 +138,15 @@ func (e entry) check(data uint64) error {
 	if e.Offsets[0] > e.Offsets[1] || e.Offsets[1] > data {
 		return fmt.Errorf("bytes %d to %d of %d", e.Offsets[0], e.Offsets[1], data)
 	}
-	elems := uint64(1)
+	elems, empty := uint64(1), slices.Contains(e.Shape, 0)
 	for _, d := range e.Shape {
-		if d < 0 || d > 0 && elems > data/uint64(d) {
+		if d < 0 || !empty && elems > data/uint64(d) {
 			return fmt.Errorf("shape %v of more than %d bytes", e.Shape, data)
 		}
 		elems *= uint64(d)
+	}
+	if empty {
+		elems = 0
 	}
 	if elems*width != e.Offsets[1]-e.Offsets[0] {
 		return fmt.Errorf("shape %v of %s in %d bytes", e.Shape, e.DType, e.Offsets[1]-e.Offsets[0])
@@ -197,25 +203,12 @@ func (w *Weights) Tensor(name string) (Tensor, error) {
 		case "I64":
 			t.Data[i] = float32(int64(le.Uint64(raw[8*i:])))
 		case "BF16":
-			t.Data[i] = math.Float32frombits(uint32(le.Uint16(raw[2*i:])) << 16)
+			t.Data[i] = gpu.FromBFloat16(le.Uint16(raw[2*i:]))
 		case "F16":
-			t.Data[i] = fromHalf(le.Uint16(raw[2*i:]))
+			t.Data[i] = gpu.FromFloat16(le.Uint16(raw[2*i:]))
 		}
 	}
 	return t, nil
-}
-
-// fromHalf widens an IEEE 754 binary16.
-func fromHalf(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&1023
-	switch {
-	case exp == 31:
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	case exp == 0: // zero or subnormal: frac * 2^-24
-		f := float32(frac) / (1 << 24)
-		return math.Float32frombits(sign | math.Float32bits(f))
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }
 
 // ToTorch turns the contents of v, in the graph's layout, into a tensor of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"bagpipe/internal/cli"
 	"bagpipe/shards"
@@ -83,9 +84,15 @@ func (c *lsCmd) Run(s streams) error {
 		fmt.Fprintf(s.Out, "mean %.3f  std %.3f  eigenvalues %.3f  (RGB levels 0..255, %d pictures)\n", t.Mean, t.Std, t.EigenValues, t.Pictures)
 	}
 	for _, b := range m.Bad {
-		fmt.Fprintf(s.Out, "bad: %s/%s: %s\n", b.Split, b.Name, b.Reason)
+		fmt.Fprintln(s.Out, badLine(b))
 	}
 	return nil
+}
+
+// badLine names a picture left out, in letters that leave a terminal alone.
+func badLine(b shards.Bad) string {
+	line := strconv.QuoteToGraphic(fmt.Sprintf("bad: %s/%s: %s", b.Split, b.Name, b.Reason))
+	return line[1 : len(line)-1]
 }
 
 type catCmd struct {

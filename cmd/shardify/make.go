@@ -17,7 +17,7 @@ import (
 )
 
 type makeCmd struct {
-	Src         string  `arg:"" help:"Folder with train/ and val/ (or test/), train.tar[.gz] and val.tar[.gz], or CLASS folders."`
+	Src         string  `arg:"" help:"Folder with train/ and val/ (or test/), train.tar[.gz] and val.tar[.gz], or CLASS folders; or one tar."`
 	Out         string  `short:"o" placeholder:"DIR" help:"Where the data set goes; default SRC.shards."`
 	Workers     int     `help:"Goroutines that decode; 0 = one a core. Does not change the result."`
 	Codec       string  `default:"auto" help:"auto, none, lz4 or zstd; a record keeps a codec only where it saves 5 %."`
@@ -39,13 +39,8 @@ func (c *makeCmd) Run(ctx context.Context, s streams) error {
 	}
 	dst := c.Out
 	if dst == "" {
-		abs, err := filepath.Abs(c.Src) // "." has a name, too
-		if err != nil {
+		if dst, err = defaultOut(c.Src); err != nil {
 			return err
-		}
-		dst = filepath.Clean(c.Src) + ".shards"
-		if base := filepath.Base(filepath.Clean(c.Src)); base == "." || base == ".." {
-			dst = abs + ".shards"
 		}
 	}
 	var p *cli.Progress
@@ -73,13 +68,26 @@ func (c *makeCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
+// defaultOut puts SRC.shards beside SRC.
+func defaultOut(src string) (string, error) {
+	src = filepath.Clean(src)
+	if base := filepath.Base(src); base == "." || base == ".." { // these have a name, too
+		abs, err := filepath.Abs(src)
+		return abs + ".shards", err
+	}
+	for _, ext := range []string{".gz", ".tgz", ".tar"} {
+		src = strings.TrimSuffix(src, ext)
+	}
+	return src + ".shards", nil
+}
+
 func (c *makeCmd) options() (ingest.Options, error) {
 	size, err1 := parseSize(c.ShardSize)
 	maxBad, err2 := parseShare(c.MaxBad)
 	if maxBad == 0 {
 		maxBad = -1 // none, where the zero value means the default
 	}
-	o := ingest.Options{Decode: vision.Decode, Workers: c.Workers, Codec: c.Codec, ShardBytes: size, StatsSample: c.Stats,
+	o := ingest.Options{Header: vision.Meta, Decode: vision.Decode, Workers: c.Workers, Codec: c.Codec, ShardBytes: size, StatsSample: c.Stats,
 		ValFraction: c.ValFraction, MaxBad: maxBad, Strict: c.Strict, Force: c.Force}
 	err := errors.Join(err1, err2, o.Validate())
 	if err != nil {
@@ -90,8 +98,8 @@ func (c *makeCmd) options() (ingest.Options, error) {
 
 func (c *makeCmd) summary(s streams, dst string, r ingest.Report) {
 	m := r.Manifest
-	if r.Note != "" {
-		fmt.Fprintln(s.Out, "note:", r.Note)
+	for _, n := range r.Notes {
+		fmt.Fprintln(s.Out, "note:", n)
 	}
 	var size, source int64
 	for _, sp := range m.Splits {
@@ -111,7 +119,7 @@ func (c *makeCmd) summary(s streams, dst string, r ingest.Report) {
 			fmt.Fprintf(s.Out, "bad: and %d more (%s lists all)\n", len(m.Bad)-i, filepath.Join(dst, shards.ManifestName))
 			break
 		}
-		fmt.Fprintf(s.Out, "bad: %s/%s: %s\n", b.Split, b.Name, b.Reason)
+		fmt.Fprintln(s.Out, badLine(b))
 	}
 	fmt.Fprintf(s.Out, "%d pictures of %d classes, %s from %s, in %s (%.0f img/s)\n", r.Pictures, len(m.Classes), cli.Bytes(size),
 		cli.Bytes(source), r.Elapsed.Round(10*time.Millisecond), float64(r.Pictures+r.Bad)/r.Elapsed.Seconds())

@@ -54,6 +54,9 @@ func (Conv2DGradX) Name() string { return "conv2d.dx" }
 
 // Infer implements Op.
 func (c Conv2DGradX) Infer(in []*Value) ([]Type, error) {
+	if err := makes(c.Conv, in[0], &Value{Shape: c.X}, in[1]); err != nil {
+		return nil, err
+	}
 	return []Type{{c.X, in[0].DType}}, nil
 }
 
@@ -68,7 +71,19 @@ func (Conv2DGradW) Name() string { return "conv2d.dw" }
 
 // Infer implements Op. Weight gradients are float32 whatever the activations are.
 func (c Conv2DGradW) Infer(in []*Value) ([]Type, error) {
+	if err := makes(c.Conv, in[1], in[0], &Value{Shape: c.W}); err != nil {
+		return nil, err
+	}
 	return []Type{{c.W, gpu.Float32}}, nil
+}
+
+// makes checks that op over in has an output of dy's shape.
+func makes(op Op, dy *Value, in ...*Value) error {
+	types, err := op.Infer(in)
+	if err == nil && !dy.Shape.Equal(types[0].Shape) {
+		err = fmt.Errorf("dy is %v, the output it belongs to %v", dy.Shape, types[0].Shape)
+	}
+	return err
 }
 
 // BiasGrad sums dy over all axes but the last. Operands: dy.
@@ -80,6 +95,9 @@ func (BiasGrad) Name() string { return "bias.grad" }
 // Infer implements Op.
 func (BiasGrad) Infer(in []*Value) ([]Type, error) {
 	s := in[0].Shape
+	if len(s) == 0 {
+		return nil, fmt.Errorf("dy has no axis")
+	}
 	return []Type{{gpu.Shape{s[len(s)-1]}, gpu.Float32}}, nil
 }
 
@@ -109,6 +127,10 @@ func (LinearGradX) Name() string { return "linear.dx" }
 
 // Infer implements Op.
 func (LinearGradX) Infer(in []*Value) ([]Type, error) {
+	dy, w := in[0].Shape, in[1].Shape
+	if len(dy) != 2 || len(w) != 2 || dy[1] != w[0] {
+		return nil, fmt.Errorf("dy is %v and w is %v, want [N,O] and [O,I]", dy, w)
+	}
 	return []Type{{gpu.Shape{in[0].Shape[0], in[1].Shape[1]}, in[0].DType}}, nil
 }
 
@@ -120,6 +142,10 @@ func (LinearGradW) Name() string { return "linear.dw" }
 
 // Infer implements Op.
 func (LinearGradW) Infer(in []*Value) ([]Type, error) {
+	x, dy := in[0].Shape, in[1].Shape
+	if len(x) != 2 || len(dy) != 2 || x[0] != dy[0] {
+		return nil, fmt.Errorf("x is %v and dy is %v, want [N,I] and [N,O]", x, dy)
+	}
 	return []Type{{gpu.Shape{in[1].Shape[1], in[0].Shape[1]}, gpu.Float32}}, nil
 }
 

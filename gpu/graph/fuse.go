@@ -13,8 +13,9 @@ import "slices"
 // their identity; the ones that vanish have no other reader and are no output.
 // Backends that implement the fused forms call it first.
 func Fuse(g *Graph) {
-	f := fuser{g: g, readers: map[*Value][]*Node{}, kept: map[*Value]bool{}, drop: map[*Node]bool{}}
-	for _, n := range g.Nodes {
+	f := fuser{g: g, readers: map[*Value][]*Node{}, kept: map[*Value]bool{}, drop: map[*Node]bool{}, at: map[*Node]int{}}
+	for i, n := range g.Nodes {
+		f.at[n] = i
 		for _, v := range n.In {
 			if v != nil {
 				f.readers[v] = append(f.readers[v], n)
@@ -40,7 +41,35 @@ type fuser struct {
 	readers map[*Value][]*Node
 	kept    map[*Value]bool
 	drop    map[*Node]bool
+	at      map[*Node]int // index in g.Nodes
 }
+
+// movable reports whether node n may run as late as at: nothing in between reads what
+// else it makes or writes over, or writes over what it reads.
+func (f *fuser) movable(n *Node, at int) bool {
+	var made []*Value
+	made = append(made, n.Out[1:]...)
+	for _, a := range Aliases(n) {
+		made = append(made, n.In[a[1]])
+	}
+	for _, m := range f.g.Nodes[f.at[n]+1 : at] {
+		if f.drop[m] {
+			continue
+		}
+		if slices.ContainsFunc(m.In, func(v *Value) bool { return v != nil && slices.Contains(made, v) }) {
+			return false
+		}
+		for _, a := range Aliases(m) {
+			if slices.Contains(n.In, m.In[a[1]]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// ready reports whether v exists before node index at.
+func (f *fuser) ready(v *Value, at int) bool { return v.From == nil || f.at[v.From] < at }
 
 // only returns the node that makes v if nothing but its one reader wants v.
 func (f *fuser) only(v *Value) *Node {
@@ -54,7 +83,7 @@ func (f *fuser) only(v *Value) *Node {
 // residual among them, have all been made.
 func (f *fuser) relu(at int, relu *Node) {
 	maker := f.only(relu.In[0])
-	if maker == nil {
+	if maker == nil || !f.movable(maker, at) {
 		return
 	}
 	if op, ok := withReLU(maker, nil); ok {
@@ -67,7 +96,7 @@ func (f *fuser) relu(at int, relu *Node) {
 	}
 	for i := range 2 {
 		residual := maker.In[1-i]
-		if norm := f.only(maker.In[i]); norm != nil && residual != maker.In[i] {
+		if norm := f.only(maker.In[i]); norm != nil && residual != maker.In[i] && f.movable(norm, at) {
 			if op, ok := withReLU(norm, residual); ok {
 				f.replace(at, relu, op, append(slices.Clone(norm.In), residual), norm, maker)
 				return
@@ -122,7 +151,7 @@ func (f *fuser) put(at int, n *Node, gone ...*Node) {
 			}
 		}
 	}
-	f.g.Nodes[at] = n
+	f.g.Nodes[at], f.at[n] = n, at
 }
 
 // reluGrad lets the batch norm's gradient do the masking. If the masked gradient
@@ -131,7 +160,8 @@ func (f *fuser) reluGrad(at int, mask *Node) {
 	d := mask.Out[0]
 	for _, n := range f.readers[d] {
 		op, ok := n.Op.(BatchNormGrad)
-		if !ok || op.ReLU || f.drop[n] || n.In[0] != d || slices.Contains(n.In[1:], d) {
+		if !ok || op.ReLU || f.drop[n] || n.In[0] != d || slices.Contains(n.In[1:], d) ||
+			slices.ContainsFunc(n.In[1:], func(v *Value) bool { return !f.ready(v, at) }) {
 			continue
 		}
 		fused := &Node{

@@ -9,6 +9,9 @@ import (
 // and returns them in the order of wrt; loss has shape [1]. Gradients of params
 // are float32. A p that loss does not depend on is an *Error for Build.
 func Gradients(g *Graph, loss *Value, wrt []*Value) []*Value {
+	if loss.Shape.Elems() != 1 {
+		panic(&Error{Scope: g.Scope, Op: "gradient", Err: fmt.Errorf("the loss is %v, want [1]", loss)})
+	}
 	b := backward{g: g, needs: make([]bool, len(g.Values)), grad: make([]*Value, len(g.Values))}
 	for _, p := range wrt {
 		b.needs[p.ID] = true
@@ -25,6 +28,11 @@ func Gradients(g *Graph, loss *Value, wrt []*Value) []*Value {
 	forward, scope := g.Nodes, g.Scope
 	b.grad[loss.ID] = g.add1(Fill{loss.Shape, 1})
 	for _, n := range slices.Backward(forward) {
+		for i, o := range n.Out[1:] {
+			if b.grad[o.ID] != nil {
+				panic(&Error{Scope: n.Scope, Op: n.Op.Name(), Err: fmt.Errorf("the loss depends on output %d, which has no gradient", i+1)})
+			}
+		}
 		if y := n.Out[0].ID; b.needs[y] && b.grad[y] != nil {
 			g.Scope = n.Scope
 			b.node(n, b.grad[y])

@@ -11,6 +11,7 @@ package graph
 
 import (
 	"fmt"
+	"math"
 
 	"bagpipe/gpu"
 )
@@ -126,8 +127,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // returns that error. (text/template/parse works the same way.)
 func Build(training bool, f func(g *Graph)) (g *Graph, err error) {
 	defer func() {
-		if e, ok := recover().(*Error); ok {
+		switch e := recover().(type) {
+		case nil:
+		case *Error:
 			g, err = nil, e
+		default:
+			panic(e)
 		}
 	}()
 	g = &Graph{Training: training, byName: map[string]*Value{}}
@@ -171,8 +176,11 @@ func (g *Graph) State(name string, fill float32, shape ...int) *Value {
 	return g.leaf(&Value{Name: name, Shape: shape, Kind: State, Fill: fill})
 }
 
-// Output names v and keeps it readable after a run.
+// Output names v, which has no name yet, and keeps it readable after a run.
 func (g *Graph) Output(name string, v *Value) *Value {
+	if v.Name != "" {
+		panic(&Error{Scope: g.Scope, Op: name, Err: fmt.Errorf("the value is called %q already", v.Name)})
+	}
 	g.name(v, name)
 	g.Outputs = append(g.Outputs, v)
 	return v
@@ -181,7 +189,11 @@ func (g *Graph) Output(name string, v *Value) *Value {
 // Add appends a node and returns its outputs. It is what the typed builder
 // methods and the gradient rules use.
 func (g *Graph) Add(op Op, in ...*Value) []*Value {
-	types, err := op.Infer(in)
+	err := count(op, in)
+	var types []Type
+	if err == nil {
+		types, err = op.Infer(in)
+	}
 	if err != nil {
 		panic(&Error{Scope: g.Scope, Op: op.Name(), Err: err})
 	}
@@ -193,13 +205,55 @@ func (g *Graph) Add(op Op, in ...*Value) []*Value {
 	return n.Out
 }
 
+// count checks that op has the operands it needs, and no more.
+func count(op Op, in []*Value) error {
+	required, most := operands(op)
+	if len(in) < required || len(in) > most {
+		return fmt.Errorf("has %d operands, want %d to %d", len(in), required, most)
+	}
+	for i, v := range in[:required] {
+		if v == nil {
+			return fmt.Errorf("operand %d is missing", i)
+		}
+	}
+	return nil
+}
+
+// operands returns how many operands op needs and how many it takes at most.
+func operands(op Op) (required, most int) {
+	switch op := op.(type) {
+	case Fill:
+		return 0, 0
+	case ReLU, Scale, Slice, BiasGrad, MaxPool, AvgPool, AvgPoolGrad, GlobalAvgPool, GlobalAvgPoolGrad, Mean, Broadcast, Clear:
+		return 1, 1
+	case Add, ReLUGrad, Dropout, Conv2DGradX, Conv2DGradW, LinearGradX, LinearGradW, MaxPoolGrad, SoftmaxCrossEntropy, TopK, Accumulate:
+		return 2, 2
+	case Target, SoftmaxCrossEntropyGrad, EMA:
+		return 3, 3
+	case SGD:
+		return 4, 4
+	case Linear:
+		return 2, 3
+	case Conv2D:
+		return 2, 4
+	case BatchNorm, BatchNormInfer:
+		return 5, 6
+	case BatchNormGrad:
+		if op.ReLU {
+			return 6, 6
+		}
+		return 5, 5
+	case Concat, AllReduce:
+		return 1, math.MaxInt
+	}
+	return 0, math.MaxInt // another package's op checks for itself
+}
+
 func (g *Graph) add1(op Op, in ...*Value) *Value { return g.Add(op, in...)[0] }
 
 func (g *Graph) leaf(v *Value) *Value {
-	for _, d := range v.Shape {
-		if d <= 0 {
-			panic(&Error{Scope: g.Scope, Op: v.Name, Err: fmt.Errorf("shape %v has an extent below 1", v.Shape)})
-		}
+	if err := positive(v.Shape); err != nil {
+		panic(&Error{Scope: g.Scope, Op: v.Name, Err: err})
 	}
 	g.name(v, v.Name)
 	return g.value(v)

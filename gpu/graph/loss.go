@@ -25,6 +25,9 @@ func (t Target) Infer(in []*Value) ([]Type, error) {
 		in[0].DType != gpu.Int32 || in[1].DType != gpu.Int32 || in[2].DType != gpu.Float32 {
 		return nil, fmt.Errorf("operands are %v, %v, %v, want int32[N], int32[N], float32[N]", in[0], in[1], in[2])
 	}
+	if t.Classes < 1 {
+		return nil, fmt.Errorf("%d classes", t.Classes)
+	}
 	return []Type{{gpu.Shape{in[0].Shape[0], t.Classes}, gpu.Float32}}, nil
 }
 
@@ -53,6 +56,9 @@ func (SoftmaxCrossEntropyGrad) Name() string { return "softmaxcrossentropy.grad"
 
 // Infer implements Op.
 func (SoftmaxCrossEntropyGrad) Infer(in []*Value) ([]Type, error) {
+	if len(in[1].Shape) != 2 || !in[1].Shape.Equal(in[2].Shape) || !in[0].Shape.Equal(in[1].Shape[:1]) {
+		return nil, fmt.Errorf("dloss is %v, softmax %v and target %v, want [N], [N,K], [N,K]", in[0].Shape, in[1].Shape, in[2].Shape)
+	}
 	return []Type{{in[1].Shape, gpu.Float32}}, nil
 }
 
@@ -77,7 +83,19 @@ type Fill struct {
 func (Fill) Name() string { return "fill" }
 
 // Infer implements Op.
-func (f Fill) Infer([]*Value) ([]Type, error) { return []Type{{f.Shape, gpu.Float32}}, nil }
+func (f Fill) Infer([]*Value) ([]Type, error) {
+	return []Type{{f.Shape, gpu.Float32}}, positive(f.Shape)
+}
+
+// positive refuses a shape with an extent below 1.
+func positive(s gpu.Shape) error {
+	for _, d := range s {
+		if d < 1 {
+			return fmt.Errorf("shape %v has an extent below 1", s)
+		}
+	}
+	return nil
+}
 
 // Broadcast repeats dy [1] over Shape, times By: Mean's gradient. Operands: dy.
 type Broadcast struct {
@@ -89,7 +107,12 @@ type Broadcast struct {
 func (Broadcast) Name() string { return "broadcast" }
 
 // Infer implements Op.
-func (b Broadcast) Infer([]*Value) ([]Type, error) { return []Type{{b.Shape, gpu.Float32}}, nil }
+func (b Broadcast) Infer(in []*Value) ([]Type, error) {
+	if in[0].Shape.Elems() != 1 {
+		return nil, fmt.Errorf("dy is %v, want [1]", in[0].Shape)
+	}
+	return []Type{{b.Shape, gpu.Float32}}, positive(b.Shape)
+}
 
 // TopK counts the rows whose label is among the K largest logits: a logit ties
 // below the ones of smaller index. Labels below 0 are not counted. Operands:
@@ -100,7 +123,10 @@ type TopK struct{ K int }
 func (TopK) Name() string { return "topk" }
 
 // Infer implements Op.
-func (TopK) Infer(in []*Value) ([]Type, error) {
+func (k TopK) Infer(in []*Value) ([]Type, error) {
+	if k.K < 1 {
+		return nil, fmt.Errorf("top %d", k.K)
+	}
 	if len(in[0].Shape) != 2 || !in[1].Shape.Equal(in[0].Shape[:1]) || in[1].DType != gpu.Int32 {
 		return nil, fmt.Errorf("logits are %v and labels %v, want [N,C] and int32[N]", in[0], in[1])
 	}

@@ -86,8 +86,17 @@ func (BatchNormGrad) Name() string { return "batchnorm.grad" }
 // Infer implements Op.
 func (b BatchNormGrad) Infer(in []*Value) ([]Type, error) {
 	x, s := in[1], Type{in[2].Shape, gpu.Float32}
-	if !in[0].Shape.Equal(x.Shape) {
-		return nil, fmt.Errorf("dy is %v and x is %v", in[0].Shape, x.Shape)
+	if !in[0].Shape.Equal(x.Shape) || len(x.Shape) < 2 {
+		return nil, fmt.Errorf("dy is %v and x is %v, want the same with channels last", in[0].Shape, x.Shape)
+	}
+	c := x.Shape[len(x.Shape)-1]
+	for i, v := range in[2:5] {
+		if !v.Shape.Equal(gpu.Shape{c}) {
+			return nil, fmt.Errorf("operand %d is %v, want [%d]", i+2, v.Shape, c)
+		}
+	}
+	if b.ReLU && !in[5].Shape.Equal(x.Shape) {
+		return nil, fmt.Errorf("y is %v and x is %v", in[5].Shape, x.Shape)
 	}
 	out := []Type{{x.Shape, x.DType}, s, s}
 	if b.Residual {

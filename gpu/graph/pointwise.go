@@ -53,9 +53,12 @@ func (Concat) Name() string { return "concat" }
 func (Concat) Infer(in []*Value) ([]Type, error) {
 	s := append(gpu.Shape(nil), in[0].Shape...)
 	last := len(s) - 1
+	if last < 0 {
+		return nil, fmt.Errorf("%v has no axis", in[0])
+	}
 	s[last] = 0
 	for _, v := range in {
-		if len(v.Shape) != len(s) || !v.Shape[:last].Equal(s[:last]) || v.DType != in[0].DType {
+		if v == nil || len(v.Shape) != len(s) || !v.Shape[:last].Equal(s[:last]) || v.DType != in[0].DType {
 			return nil, fmt.Errorf("cannot join %v and %v along the last axis", in[0], v)
 		}
 		s[last] += v.Shape[last]
@@ -73,7 +76,7 @@ func (Slice) Name() string { return "slice" }
 func (o Slice) Infer(in []*Value) ([]Type, error) {
 	s := append(gpu.Shape(nil), in[0].Shape...)
 	last := len(s) - 1
-	if o.Start < 0 || o.Len < 1 || o.Start+o.Len > s[last] {
+	if last < 0 || o.Start < 0 || o.Len < 1 || o.Start+o.Len > s[last] {
 		return nil, fmt.Errorf("range %d+%d of %v", o.Start, o.Len, s)
 	}
 	s[last] = o.Len
@@ -93,7 +96,15 @@ type Dropout struct {
 func (Dropout) Name() string { return "dropout" }
 
 // Infer implements Op.
-func (Dropout) Infer(in []*Value) ([]Type, error) { return sameType(in[:1]) }
+func (d Dropout) Infer(in []*Value) ([]Type, error) {
+	if !(d.P >= 0 && d.P < 1) {
+		return nil, fmt.Errorf("probability %v, want 0 to below 1", d.P)
+	}
+	if in[1].Shape.Elems() != 1 || in[1].DType != gpu.Int32 {
+		return nil, fmt.Errorf("counter is %v, want int32[1]", in[1])
+	}
+	return sameType(in[:1])
+}
 
 // DropoutMask reports whether element i is kept in run number counter: the first
 // 32 bits of a splitmix64 finaliser (Steele, Lea, Flood 2014) of the mixed

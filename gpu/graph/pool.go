@@ -63,7 +63,12 @@ type MaxPoolGrad struct {
 func (MaxPoolGrad) Name() string { return "maxpool.grad" }
 
 // Infer implements Op.
-func (p MaxPoolGrad) Infer(in []*Value) ([]Type, error) { return []Type{{p.X, in[0].DType}}, nil }
+func (p MaxPoolGrad) Infer(in []*Value) ([]Type, error) {
+	if !in[1].Shape.Equal(in[0].Shape) || in[1].DType != gpu.Int32 {
+		return nil, fmt.Errorf("dy is %v and positions %v, want one int32 an element", in[0], in[1])
+	}
+	return []Type{{p.X, in[0].DType}}, makes(MaxPool{p.Window}, in[0], &Value{Shape: p.X})
+}
 
 // AvgPool averages each window of x [N,H,W,C].
 type AvgPool struct{ Window }
@@ -87,7 +92,9 @@ type AvgPoolGrad struct {
 func (AvgPoolGrad) Name() string { return "avgpool.grad" }
 
 // Infer implements Op.
-func (p AvgPoolGrad) Infer(in []*Value) ([]Type, error) { return []Type{{p.X, in[0].DType}}, nil }
+func (p AvgPoolGrad) Infer(in []*Value) ([]Type, error) {
+	return []Type{{p.X, in[0].DType}}, makes(AvgPool{p.Window}, in[0], &Value{Shape: p.X})
+}
 
 // GlobalAvgPool averages x [N,H,W,C] over H and W to [N,C].
 type GlobalAvgPool struct{}
@@ -112,7 +119,7 @@ func (GlobalAvgPoolGrad) Name() string { return "globalavgpool.grad" }
 
 // Infer implements Op.
 func (p GlobalAvgPoolGrad) Infer(in []*Value) ([]Type, error) {
-	return []Type{{p.X, in[0].DType}}, nil
+	return []Type{{p.X, in[0].DType}}, makes(GlobalAvgPool{}, in[0], &Value{Shape: p.X})
 }
 
 // MaxPool adds a max pooling.

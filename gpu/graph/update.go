@@ -30,6 +30,9 @@ func (SGD) Infer(in []*Value) ([]Type, error) {
 	if _, err := sameType(in[:3]); err != nil {
 		return nil, err
 	}
+	if in[3].Shape.Elems() != 1 {
+		return nil, fmt.Errorf("lr is %v, want [1]", in[3])
+	}
 	t := Type{in[0].Shape, in[0].DType}
 	return []Type{t, t}, nil
 }
@@ -69,7 +72,12 @@ func (EMA) Name() string { return "ema" }
 func (EMA) InPlace() [][2]int { return [][2]int{{0, 0}} }
 
 // Infer implements Op.
-func (EMA) Infer(in []*Value) ([]Type, error) { return sameType(in[:2]) }
+func (EMA) Infer(in []*Value) ([]Type, error) {
+	if in[2].Shape.Elems() != 1 {
+		return nil, fmt.Errorf("decay is %v, want [1]", in[2])
+	}
+	return sameType(in[:2])
+}
 
 // AllReduce replaces each operand, in place, by the sum over the data-parallel
 // group times Scale. The sum is taken in rank order, so every member gets the
@@ -83,7 +91,7 @@ func (AllReduce) Name() string { return "allreduce" }
 func (AllReduce) Infer(in []*Value) ([]Type, error) {
 	out := make([]Type, len(in))
 	for i, v := range in {
-		if v.DType != gpu.Float32 {
+		if v == nil || v.DType != gpu.Float32 {
 			return nil, fmt.Errorf("%v is not float32", v)
 		}
 		out[i] = Type{v.Shape, v.DType}

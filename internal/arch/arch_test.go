@@ -168,3 +168,26 @@ func imports(files []*ast.File) map[string]bool {
 	}
 	return deps
 }
+
+// TestDocument holds the table of docs/architecture.md to mayImport.
+func TestDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if cells := strings.Split(line, "|"); len(cells) == 4 {
+			documented[strings.TrimSpace(cells[1])] = strings.TrimSpace(cells[2])
+		}
+	}
+	for name, deps := range mayImport {
+		want := strings.Join(slices.Sorted(slices.Values(deps)), ", ")
+		if want == "" {
+			want = "-"
+		}
+		if got := documented[name]; got != want {
+			t.Errorf("docs/architecture.md: %s may import %q, want %q", name, got, want)
+		}
+	}
+}

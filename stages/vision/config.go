@@ -93,9 +93,13 @@ func (c Config) Validate() error {
 	}
 	oneOf := func(key, got string, want ...string) {
 		if !slices.Contains(want, got) {
-			near := slices.MinFunc(want, func(a, b string) int {
-				return levenshtein.Distance(a, got, nil) - levenshtein.Distance(b, got, nil)
-			})
+			far := func(s string) int {
+				if got != "" && strings.HasPrefix(s, got) { // "mxnet" is meant to be mxnet-2018
+					return 0
+				}
+				return levenshtein.Distance(s, got, nil)
+			}
+			near := slices.MinFunc(want, func(a, b string) int { return far(a) - far(b) })
 			fault(true, "%s = %q, want %s (nearest: %q)", key, got, strings.Join(want, ", "), near)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"image/color"
 	_ "image/gif" // registered for image.Decode
 	_ "image/png"
+	"io"
 
 	_ "golang.org/x/image/bmp"
 	_ "golang.org/x/image/tiff"
@@ -53,7 +54,15 @@ func headerError(src []byte, err error) error {
 		n := min(len(src), 8)
 		return fmt.Errorf("vision: %w: starts with % x, want JPEG, PNG, GIF, BMP, TIFF or WebP", ErrUnsupported, src[:n])
 	}
-	return fmt.Errorf("vision: %w", err)
+	return fmt.Errorf("vision: header: %w", whole(err))
+}
+
+// whole words the end of the data, which some decoders report as a bare EOF.
+func whole(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the data end early")
+	}
+	return err
 }
 
 // check refuses empty pictures and ones above the budget.
@@ -88,61 +97,25 @@ func (d *decoder) decode(dst *pixels, src []byte) error {
 	if isJPEG(src) {
 		return d.jpeg(dst, src)
 	}
-	if _, err := Header(src); err != nil {
+	info, err := Header(src)
+	if err != nil {
 		return err
 	}
-	img, format, err := decodeImage(src)
+	img, err := decodeImage(src)
 	if err != nil {
-		return fmt.Errorf("vision: %s: %w", format, err)
+		return fmt.Errorf("vision: %s: %w", info.Format, whole(err))
 	}
-	toRGB(dst, img)
-	return nil
+	return toRGB(dst, img, info, src)
 }
 
 // decodeImage is image.Decode with a panic of a decoder library, which outside
 // bytes must never cause, turned into an error.
-func decodeImage(src []byte) (img image.Image, format string, err error) {
+func decodeImage(src []byte) (img image.Image, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("decoder failed: %v", r)
 		}
 	}()
-	return image.Decode(bytes.NewReader(src))
-}
-
-// toRGB converts any image. The common types avoid a call per pixel.
-func toRGB(dst *pixels, img image.Image) {
-	b := img.Bounds()
-	dst.resize(b.Dx(), b.Dy())
-	for y := range dst.h {
-		out := dst.pix[3*y*dst.w:][:3*dst.w]
-		switch m := img.(type) {
-		case *image.Gray:
-			in := m.Pix[y*m.Stride:]
-			for x := range dst.w {
-				out[3*x], out[3*x+1], out[3*x+2] = in[x], in[x], in[x]
-			}
-		case *image.RGBA:
-			unpack(out, m.Pix[y*m.Stride:])
-		case *image.NRGBA:
-			unpack(out, m.Pix[y*m.Stride:])
-		case *image.YCbCr:
-			for x := range dst.w {
-				yi, ci := m.YOffset(b.Min.X+x, b.Min.Y+y), m.COffset(b.Min.X+x, b.Min.Y+y)
-				out[3*x], out[3*x+1], out[3*x+2] = color.YCbCrToRGB(m.Y[yi], m.Cb[ci], m.Cr[ci])
-			}
-		default:
-			for x := range dst.w {
-				c := color.NRGBAModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
-				out[3*x], out[3*x+1], out[3*x+2] = c.R, c.G, c.B
-			}
-		}
-	}
-}
-
-// unpack drops the fourth byte of each pixel.
-func unpack(out, in []byte) {
-	for x := range len(out) / 3 {
-		out[3*x], out[3*x+1], out[3*x+2] = in[4*x], in[4*x+1], in[4*x+2]
-	}
+	img, _, err = image.Decode(bytes.NewReader(src))
+	return img, err
 }

@@ -4,6 +4,7 @@ package vision
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image/color"
 	"image/jpeg"
@@ -16,21 +17,39 @@ type decoder struct{}
 func (d *decoder) close() {}
 
 func (d *decoder) jpeg(dst *pixels, src []byte) error {
-	if _, err := jpegHeader(src); err != nil {
+	info, err := jpegHeader(src)
+	if err != nil {
 		return err
 	}
-	img, _, err := decodeImage(src)
-	if err != nil {
-		return fmt.Errorf("vision: jpeg: %w", err)
+	if n, limit := bytes.Count(src, []byte{0xff, 0xda}), maxScans(info); n > limit {
+		return fmt.Errorf("vision: jpeg: %d scans, want at most %d for %dx%d pixels", n, limit, info.Width, info.Height)
 	}
-	toRGB(dst, img)
-	return nil
+	img, err := decodeImage(src)
+	if err != nil {
+		return jpegError(err)
+	}
+	return toRGB(dst, img, info, src)
+}
+
+// maxScans is how many passes over its pixels a progressive JPEG may ask for. Encoders
+// write about ten, and one that splits every band of every component 200; but a file of
+// 200 KB can ask for thousands of passes over a large picture. jpeg.c has the same rule.
+func maxScans(i Info) int {
+	return int(min(max(1<<31/(int64(i.Width)*int64(i.Height)), 20), 500))
+}
+
+func jpegError(err error) error {
+	var unsupported jpeg.UnsupportedError
+	if errors.As(err, &unsupported) {
+		return fmt.Errorf("vision: jpeg: %w: %s", ErrUnsupported, string(unsupported))
+	}
+	return fmt.Errorf("vision: jpeg: %w", whole(err))
 }
 
 func jpegHeader(src []byte) (Info, error) {
 	c, err := jpeg.DecodeConfig(bytes.NewReader(src))
 	if err != nil {
-		return Info{}, fmt.Errorf("vision: jpeg: %w", err)
+		return Info{}, jpegError(err)
 	}
 	info := Info{Width: c.Width, Height: c.Height, Components: 3, Format: "jpeg"}
 	switch c.ColorModel {

@@ -42,10 +42,11 @@ func readGolden(t *testing.T) (g golden) {
 	return g
 }
 
-// TestGolden holds the chain against the numpy and OpenCV reference. mxnet-2018
-// must match to the level; rez's 14-bit weights and 8 bits between the passes may
-// differ by a level from the reference's double precision, and the colour chain can
-// multiply that by up to about 4 (measured: 3.9, mean 0.41).
+// TestGolden holds the chain against the numpy, OpenCV and Pillow reference.
+// mxnet-2018 must match to the level; rez's 14-bit weights may round a level away from
+// Pillow's 22 bits; its 8 bits between the passes may differ by a level from the paper
+// reference's double precision, and the colour chain can multiply that by up to about
+// 4 (measured: 3.1, mean 0.25).
 func TestGolden(t *testing.T) {
 	for _, c := range readGolden(t).Cases {
 		t.Run(c.Name, func(t *testing.T) {
@@ -81,7 +82,7 @@ func TestGolden(t *testing.T) {
 			}
 			mean := sum / float64(len(c.Sample))
 			t.Logf("largest difference %.3f levels, mean %.4f", worst, mean)
-			limit := map[string][2]float64{Paper: {4, 0.5}, MXNet2018: {0.01, 0.005}}[c.Mode]
+			limit := map[string][2]float64{Paper: {3.5, 0.3}, MXNet2018: {0.01, 0.005}, Torchvision: {1.01, 0.2}}[c.Mode]
 			if worst > limit[0] || mean > limit[1] {
 				t.Errorf("largest difference %.3f levels, mean %.4f; want at most %v", worst, mean, limit)
 			}
@@ -105,6 +106,7 @@ func TestDecodeGolden(t *testing.T) {
 		d := int(pix[i]) - want
 		worst, sum = max(worst, d, -d), sum+max(d, -d)
 	}
+	t.Logf("largest difference %d levels, mean %.2f", worst, float64(sum)/float64(len(pix)))
 	if usesLibjpeg && worst > 0 || float64(sum)/float64(len(pix)) > 6 {
 		t.Errorf("largest difference %d levels, mean %.2f", worst, float64(sum)/float64(len(pix)))
 	}

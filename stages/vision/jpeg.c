@@ -5,10 +5,6 @@
 #include "jpeg.h"
 #include <jerror.h>
 
-// A progressive file of a few kilobytes can ask for thousands of passes over a
-// large picture; real encoders write about ten scans.
-enum { max_scans = 500 };
-
 static void on_error(j_common_ptr c) {
 	bp_decoder *d = (bp_decoder *)c->client_data;
 	c->err->format_message(c, d->message);
@@ -43,15 +39,33 @@ static void on_message(j_common_ptr c, int level) {
 	}
 }
 
+// max_scans is maxScans of decode_go.go.
+static int max_scans(const struct jpeg_decompress_struct *c) {
+	long long n = (1LL << 31) / ((long long)c->image_width * c->image_height);
+	return n < 20 ? 20 : n > 500 ? 500 : (int)n;
+}
+
 static void on_progress(j_common_ptr c) {
-	if (!c->is_decompressor || ((j_decompress_ptr)c)->input_scan_number <= max_scans)
+	j_decompress_ptr dc = (j_decompress_ptr)c;
+	if (!c->is_decompressor || dc->input_scan_number <= max_scans(dc))
 		return;
 	bp_decoder *d = (bp_decoder *)c->client_data;
-	snprintf(d->message, sizeof d->message, "more than %d scans", max_scans);
+	snprintf(d->message, sizeof d->message, "more than %d scans of %ux%u pixels", max_scans(dc), dc->image_width, dc->image_height);
 	longjmp(d->bail, 1);
 }
 
 static void no_output(j_common_ptr c) { (void)c; }
+
+// renew forgets everything of the picture before. jpeg_abort would keep its tables,
+// and a picture that lacks its own would be decoded with them: to pixels that depend
+// on which worker saw what before. Costs below 1 us. It expects d->bail to be set.
+static void renew(bp_decoder *d) {
+	jpeg_destroy_decompress(&d->cinfo);
+	jpeg_create_decompress(&d->cinfo);
+	d->cinfo.client_data = d;
+	d->cinfo.progress = &d->progress;
+	d->cinfo.mem->max_memory_to_use = 0; // never to temporary files
+}
 
 bp_decoder *bp_decoder_new(void) {
 	bp_decoder *d = calloc(1, sizeof *d);
@@ -61,16 +75,13 @@ bp_decoder *bp_decoder_new(void) {
 	d->err.error_exit = on_error;
 	d->err.emit_message = on_message;
 	d->err.output_message = no_output;
+	d->progress.progress_monitor = on_progress;
 	d->cinfo.client_data = d;
 	if (setjmp(d->bail)) {
 		free(d);
 		return NULL;
 	}
-	jpeg_create_decompress(&d->cinfo);
-	d->cinfo.client_data = d;
-	d->progress.progress_monitor = on_progress;
-	d->cinfo.progress = &d->progress;
-	d->cinfo.mem->max_memory_to_use = 0; // never to temporary files
+	renew(d);
 	return d;
 }
 
@@ -83,7 +94,7 @@ void bp_decoder_free(bp_decoder *d) {
 // read_header expects d->bail to be set.
 static void read_header(bp_decoder *d, const unsigned char *src, size_t n) {
 	d->unsupported = 0;
-	jpeg_abort_decompress(&d->cinfo);
+	renew(d);
 	d->err.num_warnings = 0;
 	jpeg_mem_src(&d->cinfo, (unsigned char *)src, n);
 	jpeg_read_header(&d->cinfo, TRUE);
@@ -102,13 +113,13 @@ int bp_header(bp_decoder *d, const unsigned char *src, size_t n) {
 	return 0;
 }
 
-// from_cmyk multiplies out a row of n CMYK pixels. Adobe writes the inks inverted.
-static void from_cmyk(unsigned char *dst, const unsigned char *src, int n, int inverted) {
+// from_cmyk multiplies out a row of n CMYK pixels. Adobe writes the inks inverted, and
+// without its marker we take them for inverted, too, as OpenCV and so the paper's
+// pipeline does: who strips markers is likelier than who writes plain CMYK.
+static void from_cmyk(unsigned char *dst, const unsigned char *src, int n) {
 	for (int i = 0; i < n; i++, dst += 3, src += 4)
-		for (int c = 0; c < 3; c++) {
-			int ink = inverted ? src[c] : 255 - src[c], key = inverted ? src[3] : 255 - src[3];
-			dst[c] = (ink * key + 127) / 255;
-		}
+		for (int c = 0; c < 3; c++)
+			dst[c] = (src[c] * src[3] + 127) / 255;
 }
 
 int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *dst, size_t size) {
@@ -144,7 +155,7 @@ int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *
 			unsigned char *out = dst + c->output_scanline * pitch;
 			rows[0] = d->line;
 			jpeg_read_scanlines(c, rows, 1);
-			from_cmyk(out, d->line, c->output_width, c->saw_Adobe_marker);
+			from_cmyk(out, d->line, c->output_width);
 			continue;
 		}
 		int k = 0;

@@ -21,32 +21,43 @@ type tap struct {
 func (p *Processor) cutLinear() {
 	q := &p.params
 	if q.Full.W == 0 {
-		p.linear.resize(&p.cut, p.decoded, q.Crop, p.c.Size, p.c.Size)
+		size := p.c.Size
+		p.linear.resize(&p.cut, p.decoded, q.Crop, size, size, Rect{0, 0, size, size})
 		return
 	}
-	full := p.decoded
-	if q.Full.W != full.w || q.Full.H != full.h {
-		p.linear.resize(&p.linear.full, p.decoded, Rect{0, 0, full.w, full.h}, q.Full.W, q.Full.H)
-		full = p.linear.full
+	// Of the resized picture only the crop is made: all of it can be 65535 times as
+	// long as high.
+	x0, y0 := max(0, q.Crop.X), max(0, q.Crop.Y)
+	inside := Rect{x0, y0, min(q.Full.W, q.Crop.X+q.Crop.W) - x0, min(q.Full.H, q.Crop.Y+q.Crop.H) - y0}
+	whole := Rect{0, 0, p.decoded.w, p.decoded.h}
+	if inside == q.Crop {
+		p.linear.resize(&p.cut, p.decoded, whole, q.Full.W, q.Full.H, inside)
+		return
 	}
-	p.lines.split(full, q.Crop, p.fill())
 	p.cut.resize(p.c.Size, p.c.Size)
+	if inside.W < 1 || inside.H < 1 { // padding alone
+		p.linear.full.resize(0, 0)
+	} else {
+		p.linear.resize(&p.linear.full, p.decoded, whole, q.Full.W, q.Full.H, inside)
+	}
+	p.lines.split(p.linear.full, Rect{q.Crop.X - x0, q.Crop.Y - y0, q.Crop.W, q.Crop.H}, p.fill())
 	p.lines.join(p.cut)
 }
 
-// resize resizes the part of src that rect names to w x h.
-func (l *linear) resize(dst *pixels, src pixels, rect Rect, w, h int) {
-	dst.resize(w, h)
+// resize resizes the part of src that rect names to w x h and keeps of that what at
+// names.
+func (l *linear) resize(dst *pixels, src pixels, rect Rect, w, h int, at Rect) {
+	dst.resize(at.W, at.H)
 	row := func(y int) []byte { return src.pix[3*((rect.Y+y)*src.w+rect.X):][:3*rect.W] }
 	switch {
 	case rect.W == w && rect.H == h:
-		for y := range h {
-			copy(dst.pix[3*y*w:], row(y))
+		for y := range at.H {
+			copy(dst.pix[3*y*at.W:][:3*at.W], row(at.Y + y)[3*at.X:])
 		}
 		return
 	case rect.W == 2*w && rect.H == 2*h:
-		for y := range h {
-			a, b, out := row(2*y), row(2*y+1), dst.pix[3*y*w:][:3*w]
+		for y := range at.H {
+			a, b, out := row(2 * (at.Y + y))[6*at.X:], row(2*(at.Y+y) + 1)[6*at.X:], dst.pix[3*y*at.W:][:3*at.W]
 			for x := range out {
 				k := x/3*6 + x%3
 				out[x] = byte((int(a[k]) + int(a[k+3]) + int(b[k]) + int(b[k+3]) + 2) >> 2)
@@ -54,7 +65,8 @@ func (l *linear) resize(dst *pixels, src pixels, rect Rect, w, h int) {
 		}
 		return
 	}
-	l.x, l.y = taps(l.x[:0], rect.W, w, true), taps(l.y[:0], rect.H, h, false)
+	l.x, l.y = taps(l.x[:0], rect.W, w, at.X, at.W, true), taps(l.y[:0], rect.H, h, at.Y, at.H, false)
+	w = at.W
 	if cap(l.a) < 3*w {
 		l.a, l.b = make([]int32, 3*w), make([]int32, 3*w)
 	}
@@ -90,13 +102,13 @@ func (l *linear) horizontal(dst []int32, src []byte) {
 	}
 }
 
-// taps fills in the positions and weights for n positions that become m. At the
-// borders OpenCV clamps the weights of columns, but of rows only the positions:
-// the same row twice, whose two products are truncated one by one.
-func taps(ts []tap, n, m int, columns bool) []tap {
+// taps fills in the positions and weights of n positions that become m, count of them
+// from start on. At the borders OpenCV clamps the weights of columns, but of rows only
+// the positions: the same row twice, whose two products are truncated one by one.
+func taps(ts []tap, n, m, start, count int, columns bool) []tap {
 	scale := 1 / (float64(m) / float64(n)) // OpenCV inverts twice; the bits can differ from n/m
-	for x := range m {
-		f := float32((float64(x)+0.5)*scale - 0.5)
+	for x := range count {
+		f := float32((float64(start+x)+0.5)*scale - 0.5)
 		i := int(math.Floor(float64(f)))
 		f -= float32(i)
 		if columns && i < 0 {

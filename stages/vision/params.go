@@ -115,4 +115,8 @@ func (p *Params) place(c Config, short, w, h int) {
 	}
 	p.Full.W, p.Full.H = fw, fh
 	p.Crop = Rect{(fw - c.Size) / 2, (fh - c.Size) / 2, c.Size, c.Size}
+	if c.Mode == Torchvision { // its CenterCrop rounds halves to even
+		p.Crop.X = int(math.RoundToEven(float64(fw-c.Size) / 2))
+		p.Crop.Y = int(math.RoundToEven(float64(fh-c.Size) / 2))
+	}
 }

@@ -1,17 +1,19 @@
 """Golden files for stages/vision, made independently of the Go code.
 
-Usage: python3 chain.py    (numpy and OpenCV 4.6; writes chain.json and *.png, *.jpg beside itself)
+Usage: python3 chain.py    (numpy, OpenCV 4.6 and Pillow 9.4; writes chain.json and *.png, *.jpg beside itself)
 
 Each case is a picture, the parameters that the Go code would have drawn, and the
 sample that PAPER sections 1.1 to 1.3 make of it. The paper mode works in double
 precision (Pillow's antialiased triangle filter, then the colour steps as matrices);
-mxnet-2018 uses OpenCV itself for resizing, conversion and gray.
+mxnet-2018 uses OpenCV itself for resizing, conversion and gray; torchvision resizes
+by Pillow itself, as torchvision does.
 """
 import json
 import os
 
 import cv2
 import numpy as np
+from PIL import Image
 
 here = os.path.dirname(os.path.abspath(__file__))
 rng = np.random.default_rng(7)
@@ -55,7 +57,7 @@ def paper(img, p, clamp):
     v = lim(v @ hue(p["hue"]).T)
     v = lim(p["saturation"] * v + (1 - p["saturation"]) * (v @ LUMA)[..., None])
     v = lim(p["brightness"] * v)
-    v = lim(v + EIGVEC @ (np.array(p["light"]) * EIGVAL))
+    v = np.clip(v + EIGVEC @ (np.array(p["light"]) * EIGVAL), 0, 255)
     if p["flip"]:
         v = v[:, ::-1]
     return (v - MEAN) / STD
@@ -82,6 +84,13 @@ def mxnet(bgr, p):
     return (rgb - MEAN) / STD
 
 
+def torchvision(img, w, h):
+    return np.asarray(Image.fromarray(np.ascontiguousarray(img)).resize((w, h), Image.BILINEAR)).astype(float)
+
+
+TV_MEAN, TV_STD = np.array([0.485, 0.456, 0.406]) * 255, np.array([0.229, 0.224, 0.225]) * 255
+
+
 def params(w, h, crop):
     return dict(crop=crop, flip=bool(rng.integers(2)), hue=rng.uniform(0.6, 1.4), saturation=rng.uniform(0.6, 1.4),
                 brightness=rng.uniform(0.6, 1.4), contrast=rng.uniform(0.6, 1.4), order=[int(i) for i in rng.permutation(3)],
@@ -95,20 +104,27 @@ def case(name, mode, img, size, p, exact=False):
     file = f"{name}.png"
     cv2.imwrite(os.path.join(here, file), img[:, :, ::-1])
     h, w = img.shape[:2]
+    mean, std = (TV_MEAN, TV_STD) if mode == "torchvision" else (MEAN, STD)
     if p is None:  # evaluation: short side, centre crop
         short = -(-size * 8 // 7)
         fw, fh = (w * short // h, short) if w > h else (short, h * short // w)
         if mode == "paper":
             cut = antialias(img, fw, fh)
+        elif mode == "torchvision":
+            cut = torchvision(img, fw, fh)
         else:
             cut = cv2.resize(img, (fw, fh), interpolation=cv2.INTER_LINEAR).astype(float)
         x, y = (fw - size) // 2, (fh - size) // 2
-        out = (cut[y:y + size, x:x + size] - MEAN) / STD
+        if mode == "torchvision":  # CenterCrop: int(round((h - size) / 2.0)), halves to even
+            x, y = round((fw - size) / 2.0), round((fh - size) / 2.0)
+        out = (cut[y:y + size, x:x + size] - mean) / std
     else:
         x, y, cw, ch = p["crop"]
         part = img[y:y + ch, x:x + cw]
         if mode == "paper":
             out = paper(antialias(part, size, size), p, exact)
+        elif mode == "torchvision":
+            out = (torchvision(part, size, size)[:, ::-1 if p["flip"] else 1] - mean) / std
         else:
             out = mxnet(cv2.resize(np.ascontiguousarray(part[:, :, ::-1]), (size, size), interpolation=cv2.INTER_LINEAR), p)
     levels = np.rint(out * 1e4).astype(int)  # four decimals are plenty and small
@@ -128,4 +144,11 @@ for mode in ("paper", "mxnet-2018"):
 # inverse DCT, smooth upsampling), as OpenCV hands them out.
 cv2.imwrite(os.path.join(here, "decode.jpg"), picture(37, 29)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
 rgb = cv2.imread(os.path.join(here, "decode.jpg"))[:, :, ::-1]
+
+# Crop and flip alone; then a centre crop whose margins of 19 pixels halve to 9 or 10.
+for i, (w, h, crop) in enumerate([(60, 45, (7, 3, 41, 37)), (40, 30, (5, 5, 12, 13)), (90, 90, (1, 2, 88, 86))]):
+    case(f"torchvision-{i}", "torchvision", picture(w, h), 24, dict(crop=crop, flip=i == 1, hue=1, saturation=1, brightness=1, contrast=1, order=[0, 1, 2], light=[0, 0, 0]))
+case("torchvision-eval-wide", "torchvision", picture(75, 48), 24, None)
+case("torchvision-eval-tall", "torchvision", picture(33, 61), 24, None)
+
 json.dump(dict(cases=cases, decode=rgb.ravel().tolist()), open(os.path.join(here, "chain.json"), "w"), separators=(",", ":"))

@@ -1,4 +1,4 @@
-package batcher
+package gpu
 
 import "math"
 
@@ -6,8 +6,8 @@ import "math"
 // (IEEE 754-2008 sections 3.6 and 4.3.1). They work on bits, because a table of all
 // values of binary16 takes 256 KiB of a cache that the pictures need.
 
-// float16To32 widens an IEEE 754 binary16; every value has an exact binary32.
-func float16To32(h uint16) float32 {
+// FromFloat16 widens an IEEE 754 binary16; every value has an exact binary32.
+func FromFloat16(h uint16) float32 {
 	sign, mag := uint32(h&0x8000)<<16, uint32(h&0x7fff)<<13
 	if h&0x7c00 == 0x7c00 { // infinity and NaN
 		return math.Float32frombits(sign | mag | 0x7f800000)
@@ -17,8 +17,8 @@ func float16To32(h uint16) float32 {
 	return math.Float32frombits(sign | math.Float32bits(math.Float32frombits(mag)*0x1p112))
 }
 
-// float16From32 rounds to an IEEE 754 binary16; 65520 and more are infinite.
-func float16From32(f float32) uint16 {
+// ToFloat16 rounds to an IEEE 754 binary16; 65520 and more are infinite.
+func ToFloat16(f float32) uint16 {
 	bits := math.Float32bits(f)
 	sign, mag := uint16(bits>>16)&0x8000, bits&0x7fffffff
 	switch {
@@ -35,11 +35,11 @@ func float16From32(f float32) uint16 {
 	return sign | uint16((mag-(112<<23))>>13)
 }
 
-// bfloat16To32 widens a bfloat16, the upper half of a binary32.
-func bfloat16To32(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+// FromBFloat16 widens a bfloat16, the upper half of a binary32.
+func FromBFloat16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
-// bfloat16From32 rounds to a bfloat16.
-func bfloat16From32(f float32) uint16 {
+// ToBFloat16 rounds to a bfloat16.
+func ToBFloat16(f float32) uint16 {
 	bits := math.Float32bits(f)
 	if bits&0x7fffffff > 0x7f800000 { // NaN must not round to infinity
 		return uint16(bits>>16) | 0x40
