@@ -125,7 +125,7 @@ func (c *demoCmd) shards(ctx context.Context, s cli.Streams, plan demoPlan, set 
 		return err
 	}
 	c.say(s, "2. shardify %s -o %s", shellWord(pictures), shellWord(set))
-	report, err := ingest.Shardify(ctx, pictures, set, ingest.Options{Decode: vision.Decode, Force: true})
+	report, err := ingest.Shardify(ctx, pictures, set, ingest.Options{Header: vision.Meta, Decode: vision.Decode, Force: true})
 	if err != nil {
 		return err
 	}
