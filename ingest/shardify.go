@@ -54,7 +54,7 @@ const maxSkippedListed = 1000
 func (o Options) Validate() error {
 	var errs []error
 	if o.Header == nil || o.Decode == nil {
-		errs = append(errs, errors.New("ingest: no decoder"))
+		errs = append(errs, errors.New("ingest: no decoder: Header and Decode are required"))
 	}
 	if o.Workers < 0 || o.Workers > 4096 {
 		errs = append(errs, fmt.Errorf("ingest: %d workers, want 0 to 4096", o.Workers))
