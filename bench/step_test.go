@@ -5,12 +5,10 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"unsafe"
 
 	"bagpipe/gpu"
 	"bagpipe/gpu/graph"
 	_ "bagpipe/gpu/host"
-	"bagpipe/models"
 )
 
 // BenchmarkStep measures whole training steps (forward, backward, NAG) on every
@@ -26,97 +24,39 @@ func BenchmarkStep(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer devs[0].Close()
-			g, err := stepGraph(c.model, c.batch, c.size, c.classes)
+			s, err := NewStep(devs[0], c.model, c.batch, c.size, c.classes)
 			if err != nil {
 				b.Fatal(err)
 			}
-			vars := graph.Vars{}
-			defer vars.Free()
-			p, err := graph.Compile(devs[0], g, graph.Options{Vars: vars})
-			if err != nil {
-				b.Fatal(err)
+			defer s.Close()
+			r := rand.New(rand.NewPCG(1, 2))
+			x, lambda := make([]float32, c.batch*c.size*c.size*3), make([]float32, c.batch)
+			for i := range x {
+				x[i] = float32(r.NormFloat64())
 			}
-			defer p.Close()
-			if err := fillStep(devs[0], g, p); err != nil {
-				b.Fatal(err)
+			for i := range lambda {
+				lambda[i] = 1
 			}
-			if err := p.Run(); err != nil {
+			for name, data := range map[string][]float32{"x": x, "lambda": lambda} { // every label is 0
+				if err := s.upload(name, data); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := s.Program.Run(); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := p.Run(); err != nil {
+				if err := s.Program.Run(); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportMetric(float64(c.batch)*float64(b.N)/b.Elapsed().Seconds(), "img/s")
 			if testing.Verbose() {
-				logProfile(b, p)
+				logProfile(b, s.Program)
 			}
 		})
 	}
-}
-
-// stepGraph is one training step of a model, as the trainer builds it.
-func stepGraph(model string, batch, size, classes int) (*graph.Graph, error) {
-	var fault error
-	g, err := graph.Build(true, func(g *graph.Graph) {
-		logits, err := models.Add(g, model, g.Input("x", gpu.Float32, batch, size, size, 3), models.Options{Classes: classes})
-		if err != nil {
-			fault = err
-			return
-		}
-		labels, lambda, lr := g.Input("labels", gpu.Int32, batch), g.Input("lambda", gpu.Float32, batch), g.Input("lr", gpu.Float32, 1)
-		target := g.Target(labels, labels, lambda, graph.Target{Classes: classes, On: 0.9, Off: 0.1 / float32(classes-1)})
-		losses, _ := g.SoftmaxCrossEntropy(logits, target)
-		loss := g.Output("loss", g.Mean(losses))
-		params := g.Params()
-		for i, d := range graph.Gradients(g, loss, params) {
-			op := graph.SGD{Momentum: 0.9, Nesterov: true}
-			if params[i].Role.Decays() {
-				op.WeightDecay = 1e-4
-			}
-			g.Add(op, params[i], g.State(params[i].Name+".m", 0, params[i].Shape...), d, lr)
-		}
-	})
-	if fault != nil {
-		err = fault
-	}
-	return g, err
-}
-
-// fillStep gives the inputs and parameters contents of sensible size.
-func fillStep(dev gpu.Device, g *graph.Graph, p graph.Program) error {
-	s, err := dev.NewStream()
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	r := rand.New(rand.NewPCG(1, 2))
-	for _, v := range append(g.Inputs(), g.Params()...) {
-		if v.DType != gpu.Float32 {
-			continue // label 0
-		}
-		xs := make([]float32, v.Shape.Elems())
-		for i := range xs {
-			switch {
-			case v.Role == graph.Gamma || v.Role == graph.GammaLast:
-				xs[i] = 1
-			case v.Role.Decays():
-				xs[i] = float32(r.NormFloat64()) * 0.05
-			case v.Name == "lr":
-				xs[i] = 1e-3
-			case v.Name == "lambda":
-				xs[i] = 1
-			case v.Name == "x":
-				xs[i] = float32(r.NormFloat64())
-			}
-		}
-		if err := s.Upload(p.Buffer(v.Name), unsafe.Slice((*byte)(unsafe.Pointer(&xs[0])), 4*len(xs))); err != nil {
-			return err
-		}
-	}
-	return s.Synchronize()
 }
 
 // logProfile logs the time of each kind of op in one run.

@@ -2,8 +2,10 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path"
@@ -18,6 +20,22 @@ type folder string
 
 func (f folder) where() string { return string(f) }
 
+func (f folder) scan(ctx context.Context) (map[string]int, error) {
+	classes := map[string]int{}
+	for item, err := range f.walk(ctx, false) {
+		if err != nil {
+			return nil, err
+		}
+		if item.Skip == "" {
+			classes[item.Class]++
+		}
+	}
+	return classes, nil
+}
+
+func (f folder) items(ctx context.Context) iter.Seq2[Item, error] { return f.walk(ctx, true) }
+
+// walk yields every file, in sorted order. Without data, contents are left unread.
 func (f folder) walk(ctx context.Context, data bool) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		entries, err := os.ReadDir(string(f)) // sorted
@@ -26,16 +44,16 @@ func (f folder) walk(ctx context.Context, data bool) iter.Seq2[Item, error] {
 			return
 		}
 		for _, e := range entries {
+			skip := ""
 			if hidden(e.Name()) {
-				continue
+				skip = skipHidden
+			} else if fi, err := os.Stat(filepath.Join(string(f), e.Name())); err != nil {
+				skip = skipIrregular // a link that leads nowhere
+			} else if !fi.IsDir() {
+				skip = skipNoClass
 			}
-			fi, err := os.Stat(filepath.Join(string(f), e.Name()))
-			if err != nil {
-				yield(Item{}, fmt.Errorf("ingest: %w", err))
-				return
-			}
-			if !fi.IsDir() {
-				if !yield(Item{Name: e.Name(), Skip: "not in a class folder"}, nil) {
+			if skip != "" {
+				if !yield(Item{Name: e.Name(), Skip: skip}, nil) {
 					return
 				}
 				continue
@@ -49,35 +67,34 @@ func (f folder) walk(ctx context.Context, data bool) iter.Seq2[Item, error] {
 
 // class yields the files of a class below rel; false means to stop.
 func (f folder) class(ctx context.Context, class, rel string, data bool, yield func(Item, error) bool) bool {
-	fail := func(err error) bool {
-		yield(Item{}, err)
-		return false
-	}
 	entries, err := os.ReadDir(filepath.Join(string(f), filepath.FromSlash(rel)))
 	if err != nil {
-		return fail(fmt.Errorf("ingest: %w", err))
+		yield(Item{}, fmt.Errorf("ingest: %w", err))
+		return false
+	}
+	if len(entries) == 0 && rel == class {
+		return yield(Item{Name: rel, Skip: "an empty class folder"}, nil)
 	}
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
-			return fail(err)
-		}
-		if hidden(e.Name()) {
-			continue
+			yield(Item{}, err)
+			return false
 		}
 		item := Item{Class: class, Name: path.Join(rel, e.Name())}
-		if e.IsDir() {
+		switch {
+		case hidden(e.Name()):
+			item.Skip = skipHidden
+		case e.IsDir():
 			if !f.class(ctx, class, item.Name, data, yield) {
 				return false
 			}
 			continue
-		}
-		switch {
 		case !isPicture(e.Name()):
-			item.Skip = "not a picture by its extension"
+			item.Skip = skipExtension
+		case len(item.Name) > shards.MaxName:
+			item.Skip = skipLongName
 		case data || e.Type()&os.ModeType != 0:
-			if err := f.load(&item, data); err != nil {
-				return fail(err)
-			}
+			f.load(&item, data)
 		}
 		if !yield(item, nil) {
 			return false
@@ -87,32 +104,38 @@ func (f folder) class(ctx context.Context, class, rel string, data bool, yield f
 }
 
 // load reads the picture, or says why it is none.
-func (f folder) load(item *Item, data bool) error {
+func (f folder) load(item *Item, data bool) {
 	p := filepath.Join(string(f), filepath.FromSlash(item.Name))
 	fi, err := os.Stat(p)
-	if err != nil {
-		item.Skip = "a link that leads nowhere"
-		return nil
-	}
 	switch {
+	case err != nil:
+		item.Skip = skipIrregular // a link that leads nowhere
 	case !fi.Mode().IsRegular():
-		item.Skip = "not a regular file" // opening a pipe would wait for ever
-	case len(item.Name) > shards.MaxName:
-		item.Skip = fmt.Sprintf("name above %d bytes", shards.MaxName)
+		item.Skip = skipIrregular // opening a pipe would wait for ever
 	case fi.Size() > shards.MaxRecord:
-		item.Skip = fmt.Sprintf("%d bytes, at most %d", fi.Size(), shards.MaxRecord)
+		item.Skip = tooLarge(fi.Size())
 	case data:
-		file, err := os.Open(p)
-		if err != nil {
-			return fmt.Errorf("ingest: %w", err)
-		}
-		defer file.Close()
-		item.Data = make([]byte, fi.Size())
-		if n, err := io.ReadFull(file, item.Data); err == io.ErrUnexpectedEOF || err == io.EOF {
-			item.Data = item.Data[:n] // it shrank since Stat; the decoder judges what is left
-		} else if err != nil {
-			return fmt.Errorf("ingest: %w", err)
+		if item.Data, err = readFile(p, fi.Size()); err != nil {
+			var pe *fs.PathError
+			if errors.As(err, &pe) {
+				err = pe.Err // the manifest is to name no place outside the source
+			}
+			item.Data, item.Bad = nil, fmt.Sprintf("cannot be read: %v", err)
 		}
 	}
-	return nil
+}
+
+// readFile reads size bytes, or fewer where the file has shrunk since: the decoder judges what is left.
+func readFile(path string, size int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, size)
+	n, err := io.ReadFull(f, b)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return b[:n], err
 }

@@ -11,13 +11,22 @@ import (
 	"bagpipe/shards"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 )
 
-// MaxPixels bounds what one picture may ask a decoder for: 400 MB of RGB.
-const MaxPixels = 1 << 27
+// Budgets of what is in memory at once, so that many workers on large pictures stay within them. A picture
+// above a budget waits until it is alone.
+const (
+	sourceBudget = 256 << 20 // bytes of encoded pictures
+	pixelBudget  = 100 << 20 // pixels being decoded; a decoder takes 4 to 11 bytes for each
+)
 
-// Options of Shardify. Decode is required; the rest has a useful zero value.
+// Options of Shardify. Header and Decode are required; the rest has a useful zero value.
 type Options struct {
+	// Header finds size, components and format of a picture without decoding it. Its error is a reason to
+	// leave the picture out; pictures too large to be decoded are to be refused here. Called as Decode is.
+	Header func(src []byte) (shards.Meta, error)
+
 	// Decode turns a picture into 8-bit RGB, row by row. Called from several goroutines at once. Its error is
 	// the reason a picture is left out.
 	Decode func(src []byte) (pix []byte, w, h int, err error)
@@ -44,7 +53,7 @@ const maxSkippedListed = 1000
 // Validate lists every fault at once.
 func (o Options) Validate() error {
 	var errs []error
-	if o.Decode == nil {
+	if o.Header == nil || o.Decode == nil {
 		errs = append(errs, errors.New("ingest: no decoder"))
 	}
 	if o.Workers < 0 || o.Workers > 4096 {
@@ -72,10 +81,10 @@ type Progress struct {
 // Report is what Shardify did.
 type Report struct {
 	Manifest *shards.Manifest
-	Pictures int // written
-	Bad      int // left out
-	Skipped  int // files that are no pictures
-	Note     string
+	Pictures int      // written
+	Bad      int      // left out
+	Skipped  int      // files that are no pictures
+	Notes    []string // what was assumed about the layout of the source
 	Elapsed  time.Duration
 }
 
@@ -84,8 +93,8 @@ type Report struct {
 // source and on codec, shard size, sample and fraction alone. On any error, and when ctx ends, nothing is left
 // at dst.
 //
-// One goroutine reads, Workers decode and compress, the caller's writes in the order of the source. At most
-// 2 x Workers + 2 pictures are in memory.
+// One goroutine reads, Workers decode and compress, one writes in the order of the source. At most
+// 3 x Workers + 2 encoded pictures are in memory, Workers of them decoded, and no more than the budgets allow.
 func Shardify(ctx context.Context, src, dst string, o Options) (Report, error) {
 	begin := time.Now()
 	if err := o.Validate(); err != nil {
@@ -99,6 +108,9 @@ func Shardify(ctx context.Context, src, dst string, o Options) (Report, error) {
 	}
 	s, err := Scan(ctx, src, o.ValFraction)
 	if err != nil {
+		return Report{}, err
+	}
+	if err := s.outside(dst); err != nil {
 		return Report{}, err
 	}
 	w, err := shards.NewWriter(dst, shards.WriterOptions{ShardBytes: o.ShardBytes, Codec: o.Codec, Force: o.Force, Create: o.Create})
@@ -126,15 +138,18 @@ func Shardify(ctx context.Context, src, dst string, o Options) (Report, error) {
 		return Report{}, err
 	}
 	return Report{Manifest: m, Pictures: j.seen.Pictures - len(j.bad), Bad: len(j.bad), Skipped: j.skipCount,
-		Note: s.Note, Elapsed: time.Since(begin)}, nil
+		Notes: s.Notes, Elapsed: time.Since(begin)}, nil
 }
 
-// job is the state of one run. The fields below w belong to the writing goroutine.
+// job is the state of one run. w and the fields below belong to the writing goroutine.
 type job struct {
 	s      *Source
 	o      Options
 	labels map[string]int32
 	chance float64 // of a training picture to be in the sample
+
+	source *semaphore.Weighted // sourceBudget
+	pixels *semaphore.Weighted // pixelBudget
 
 	w         *shards.Writer
 	bad       []shards.Bad
@@ -146,7 +161,8 @@ type job struct {
 }
 
 func newJob(s *Source, o Options, w *shards.Writer) *job {
-	j := &job{s: s, o: o, w: w, labels: map[string]int32{}, skips: map[string]int{}}
+	j := &job{s: s, o: o, w: w, labels: map[string]int32{}, skips: map[string]int{},
+		source: semaphore.NewWeighted(sourceBudget), pixels: semaphore.NewWeighted(pixelBudget)}
 	for i, c := range s.Classes {
 		j.labels[c] = int32(i)
 	}
@@ -167,6 +183,9 @@ type ticket struct {
 	bad    string
 	done   chan struct{}
 }
+
+// weight is what the ticket takes of the source budget.
+func (t *ticket) weight() int64 { return min(int64(len(t.item.Data)), sourceBudget) }
 
 // run takes a split through reader, workers and writer. The turn is reserved before the work is given out, so
 // the order of the source survives any number of workers.
@@ -189,18 +208,27 @@ func (j *job) run(ctx context.Context, split string) error {
 			if err != nil {
 				return err
 			}
-			t := &ticket{item: item, done: make(chan struct{})}
-			if item.Skip != "" {
+			label, ok := j.labels[item.Class]
+			if !ok && item.Skip == "" {
+				return fmt.Errorf("ingest: %s: class %q was not there before: the source has changed while it was read (run shardify again)", j.s.Dir, item.Class)
+			}
+			t := &ticket{item: item, bad: item.Bad, done: make(chan struct{})}
+			t.record.Label = label
+			ready := item.Skip != "" || item.Bad != ""
+			if ready {
 				close(t.done)
 			}
-			if !send(turns, t) || item.Skip == "" && !send(work, t) {
+			if err := j.source.Acquire(ctx, t.weight()); err != nil {
+				return err
+			}
+			if !send(turns, t) || !ready && !send(work, t) {
 				return ctx.Err()
 			}
 		}
 		return nil
 	})
 	for range j.o.Workers {
-		g.Go(func() error { return j.work(work) })
+		g.Go(func() error { return j.work(ctx, work) })
 	}
 	g.Go(func() error {
 		for t := range turns {
@@ -212,19 +240,20 @@ func (j *job) run(ctx context.Context, split string) error {
 			if err := j.write(split, t); err != nil {
 				return err
 			}
+			j.source.Release(t.weight())
 		}
 		return nil
 	})
 	return g.Wait()
 }
 
-func (j *job) work(in <-chan *ticket) error {
+func (j *job) work(ctx context.Context, in <-chan *ticket) error {
 	enc, err := shards.NewEncoder(j.o.Codec)
 	if err != nil {
 		return err
 	}
 	for t := range in {
-		if err := j.examine(t, enc); err != nil {
+		if err := j.examine(ctx, t, enc); err != nil {
 			t.bad = err.Error()
 		}
 		close(t.done)
@@ -233,15 +262,23 @@ func (j *job) work(in <-chan *ticket) error {
 }
 
 // examine decodes a picture and prepares its record; the error is why it is bad.
-func (j *job) examine(t *ticket, enc *shards.Encoder) error {
+func (j *job) examine(ctx context.Context, t *ticket, enc *shards.Encoder) error {
 	data := t.item.Data
-	m, err := ParseHeader(data)
+	if len(data) == 0 {
+		return errors.New("empty file")
+	}
+	m, err := j.o.Header(data)
 	if err != nil {
 		return err
 	}
-	if m.Width*m.Height > MaxPixels {
-		return fmt.Errorf("%d x %d pixels, at most %d in all", m.Width, m.Height, MaxPixels)
+	if m.Width < 1 || m.Height < 1 || m.Width > shards.MaxSide || m.Height > shards.MaxSide {
+		return fmt.Errorf("%d x %d pixels, want sides of 1 to %d", m.Width, m.Height, shards.MaxSide)
 	}
+	need := min(int64(m.Width)*int64(m.Height), pixelBudget)
+	if err := j.pixels.Acquire(ctx, need); err != nil {
+		return err // nobody will read it
+	}
+	defer j.pixels.Release(need)
 	pix, w, h, err := j.o.Decode(data)
 	if err != nil {
 		return err
@@ -249,13 +286,7 @@ func (j *job) examine(t *ticket, enc *shards.Encoder) error {
 	if w < 1 || h < 1 || w > shards.MaxSide || h > shards.MaxSide || len(pix) < 3*w*h {
 		return fmt.Errorf("decoded to %d x %d pixels", w, h)
 	}
-	if m.Width < 1 || m.Height < 1 { // Other, or a JPEG whose height comes after the scan (DNL)
-		m.Width, m.Height = w, h
-	}
-	if m.Components < 1 {
-		m.Components = 3
-	}
-	m.Label = j.labels[t.item.Class]
+	m.Width, m.Height, m.Label = w, h, t.record.Label // a GIF's header has the screen's size
 	if t.item.Split == "train" && j.chance > 0 && hashUnit("stats", t.item.Name) < j.chance {
 		t.sum.measure(pix[:3*w*h])
 	}
@@ -300,13 +331,14 @@ func (j *job) limit() int {
 	if j.o.Strict || j.o.MaxBad < 0 {
 		return 0
 	}
-	return int(j.o.MaxBad * float64(j.seen.Total))
+	return int(j.o.MaxBad*float64(j.seen.Total) + 1e-6) // 0.29 x 100 is 28.999999999999996
 }
 
-// judge refuses a source with too many bad pictures, naming the first of them.
+// judge refuses a source with too many bad pictures, naming the first of them, and one without good ones.
 func (j *job) judge() error {
 	limit := j.limit()
-	if len(j.bad) <= limit {
+	none := len(j.bad) == j.seen.Pictures
+	if len(j.bad) <= limit && !none {
 		return nil
 	}
 	var names []string
@@ -318,7 +350,10 @@ func (j *job) judge() error {
 		more = fmt.Sprintf(" and %d more", n)
 	}
 	remedy := "raise --max-bad to leave them out"
-	if j.o.Strict {
+	switch {
+	case none:
+		remedy = "nothing would be left without them"
+	case j.o.Strict:
 		remedy = "repair or remove them, or run without --strict"
 	}
 	return fmt.Errorf("ingest: %s: %d of %d pictures are bad, at most %d may be: %q%s (%s)",

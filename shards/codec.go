@@ -61,7 +61,9 @@ func NewEncoder(policy string) (*Encoder, error) {
 }
 
 func newZstdEncoder() (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false))
+	// A single segment, so that frames of less than 256 bytes say their size, too: a decoder allocates no more.
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false),
+		zstd.WithSingleSegment(true))
 }
 
 // Encode returns the bytes to store and their codec. A record is stored as it is unless a codec saves 5 %.
@@ -89,6 +91,18 @@ func (e *Encoder) Encode(dst, data []byte) ([]byte, Codec) {
 func newZstdDecoder() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true),
 		zstd.WithDecoderMaxWindow(MaxRecord), zstd.WithDecoderMaxMemory(maxShard), zstd.WithDecoderLowmem(true))
+}
+
+// plausible says whether stored bytes can unpack to raw ones. It keeps a small damaged file from asking for
+// much memory: an LZ4 byte stands for at most 255, a zstd block of 128 KiB takes at least 4.
+func (c Codec) plausible(stored, raw int) bool {
+	switch c {
+	case None:
+		return raw == stored
+	case LZ4:
+		return raw <= 255*stored
+	}
+	return raw <= (stored/4+1)*(128<<10)
 }
 
 // decode unpacks stored into dst, whose capacity is at least raw; exactly raw bytes must come out.

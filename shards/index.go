@@ -101,13 +101,13 @@ func parseIndex(place string, b []byte, n int, end uint32) (*index, error) {
 		if at += uint64(s); at > uint64(end) {
 			return nil, malformed(place, "record %d ends at %d, beyond the records' end %d", i, at, end)
 		}
-		if s > MaxRecord || r > MaxRecord {
-			return nil, malformed(place, "record %d of %d bytes (%d stored), at most %d", i, r, s, MaxRecord)
+		if s < 1 || r < 1 || s > MaxRecord || r > MaxRecord {
+			return nil, malformed(place, "record %d of %d bytes (%d stored), want 1 to %d", i, r, s, MaxRecord)
 		}
 		if c := Codec(codec[i]); c > Zstd {
 			return nil, unsupported(place, "record %d has codec %d", i, c)
-		} else if c == None && r != s {
-			return nil, malformed(place, "record %d is not compressed but %d bytes are stored for %d", i, s, r)
+		} else if !c.plausible(int(s), int(r)) {
+			return nil, malformed(place, "record %d: %d bytes stored with codec %v cannot be %d", i, s, c, r)
 		} else if c != None && x.raw == nil {
 			x.raw = make([]uint32, n)
 		}
@@ -178,30 +178,28 @@ func parseTrailer(place string, head, tail []byte, size int64) (trailer, error) 
 	}
 	t = trailer{indexOffset: le.Uint64(tail), namesOffset: le.Uint64(tail[8:]), indexRaw: le.Uint32(tail[16:]),
 		namesRaw: le.Uint32(tail[20:]), records: le.Uint32(tail[24:]), indexCRC: le.Uint32(tail[28:]), namesCRC: le.Uint32(tail[32:])}
+	if z := le.Uint32(head[12:]); z != 0 {
+		return t, malformed(place, "header ends with %d, want 0", z)
+	}
 	end := uint64(size) - trailerSize
 	switch {
 	case t.namesOffset < headerSize || t.namesOffset > maxShard || t.indexOffset < t.namesOffset || t.indexOffset > end:
 		return t, malformed(place, "names at %d and index at %d of %d bytes", t.namesOffset, t.indexOffset, size)
-	case t.records > maxRecords || uint64(t.indexRaw) != uint64(t.records)*indexEntry:
-		return t, malformed(place, "index of %d bytes for %d records", t.indexRaw, t.records)
-	case uint64(t.namesRaw) > uint64(t.records)*(2+MaxName) || uint64(t.namesRaw) < 2*uint64(t.records):
+	case t.records < 1 || t.records > maxRecords || uint64(t.records) > t.namesOffset-headerSize || uint64(t.indexRaw) != uint64(t.records)*indexEntry:
+		return t, malformed(place, "index of %d bytes for %d records in %d bytes", t.indexRaw, t.records, t.namesOffset-headerSize)
+	case uint64(t.namesRaw) > min(maxNames, uint64(t.records)*(2+MaxName)) || uint64(t.namesRaw) < 2*uint64(t.records):
 		return t, malformed(place, "names of %d bytes for %d records", t.namesRaw, t.records)
 	}
 	return t, nil
 }
 
-// unpack checks and decompresses a footer block whose raw size is claimed by the trailer. The claim is
-// believed only up to what zstd's own header says, so that a small file cannot ask for much memory.
+// unpack checks and decompresses a footer block whose raw size is claimed by the trailer. The claim must be
+// plausible, and what comes out must fit it.
 func unpack(z *zstd.Decoder, place, what string, stored []byte, crc, raw uint32) ([]byte, error) {
 	if got := crcOf(stored); got != crc {
 		return nil, malformed(place, "%s crc 0x%08x, want 0x%08x", what, got, crc)
 	}
-	var h zstd.Header
-	if err := h.Decode(stored); err != nil || !h.HasFCS || h.FrameContentSize != uint64(raw) {
-		return nil, malformed(place, "%s: no zstd frame of %d bytes", what, raw)
-	}
-	// A zstd block of 128 KiB costs at least 4 bytes.
-	if uint64(raw) > (uint64(len(stored))/4+1)*(128<<10) {
+	if !Zstd.plausible(len(stored), int(raw)) {
 		return nil, malformed(place, "%s: %d bytes cannot come from %d", what, raw, len(stored))
 	}
 	out, err := decode(z, Zstd, make([]byte, 0, raw), stored, int(raw))

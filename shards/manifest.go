@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // ManifestName is the file that makes a folder a data set.
@@ -59,6 +60,25 @@ type Bad struct {
 	Reason string `json:"reason"`
 }
 
+// checkEnd is the end of a manifest file: CRC32C of all bytes before it. Hash guards the pictures, this the rest.
+const checkEnd = ",\n  \"check\": \"%08x\"\n}\n"
+
+// encode gives the bytes of manifest.json.
+func (m *Manifest) encode() ([]byte, error) {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	b = bytes.TrimSuffix(b, []byte("\n}"))
+	return fmt.Appendf(b, checkEnd, crcOf(b)), nil
+}
+
+// sound says whether the bytes of a manifest are as encode gave them.
+func sound(b []byte) bool {
+	at := len(b) - len(fmt.Sprintf(checkEnd, 0))
+	return at >= 0 && string(b[at:]) == fmt.Sprintf(checkEnd, crcOf(b[:at]))
+}
+
 // dataHash is the identity of the data: every field is preceded by its length, so none can pose as another.
 func (m *Manifest) dataHash() string {
 	h := sha256.New()
@@ -102,6 +122,9 @@ func ParseManifest(b []byte) (*Manifest, error) {
 	if m.Version != version {
 		return nil, unsupported(ManifestName, "version %d, this program reads %d", m.Version, version)
 	}
+	if !sound(b) {
+		return nil, malformed(ManifestName, "its check does not fit: edited, damaged or cut short")
+	}
 	if err := m.check(); err != nil {
 		return nil, err
 	}
@@ -114,8 +137,8 @@ func ParseManifest(b []byte) (*Manifest, error) {
 func (m *Manifest) check() error {
 	seen := map[string]bool{}
 	for i, c := range m.Classes {
-		if c == "" || seen[c] {
-			return malformed(ManifestName, "class %d %q is empty or double", i, c)
+		if c == "" || seen[c] || !utf8.ValidString(c) {
+			return malformed(ManifestName, "class %d %q is empty, double or not UTF-8", i, c)
 		}
 		seen[c] = true
 	}
@@ -129,7 +152,7 @@ func (m *Manifest) check() error {
 			if f.File == "" || f.File != filepath.Base(f.File) || !filepath.IsLocal(f.File) || files[f.File] {
 				return malformed(ManifestName, "shard file %q leaves the folder or is double", f.File)
 			}
-			if f.Records < 0 || f.Records > maxRecords || f.Bytes < headerSize+trailerSize || f.Bytes > 2*maxShard {
+			if f.Records < 1 || f.Records > maxRecords || f.Bytes < headerSize+trailerSize || f.Bytes > 2*maxShard {
 				return malformed(ManifestName, "%s: %d records, %d bytes", f.File, f.Records, f.Bytes)
 			}
 			files[f.File] = true

@@ -68,7 +68,7 @@ func TestOrderDiffersByEpochAndSeed(t *testing.T) {
 			}
 		}
 	}
-	if NewOrder(n, 7, 3, true) != NewOrder(n, 7, 3, true) {
+	if first, again := NewOrder(n, 7, 3, true), NewOrder(n, 7, 3, true); first != again {
 		t.Error("the same arguments gave two orders")
 	}
 }

@@ -27,7 +27,12 @@
 // Buffers: Read returns either a view of the mapped file, valid until Close and never to be written, or the
 // caller's own buffer. The package keeps no reference to a buffer it was handed.
 //
-// Refused: a shard of 4 GiB or more, a record above MaxRecord bytes, a side above 65535, a name above 4096 bytes.
+// Refused: records of 4 GiB or more in one shard, a record that is empty or above MaxRecord bytes, a side above
+// 65535, a name above 4096 bytes, sizes that the bytes present cannot unpack to. What opening takes in memory is
+// bounded by the size of the file.
+//
+// A mapped file that another program cuts short while it is open ends the process (SIGBUS), as with any map:
+// replace data sets by renaming, never in place.
 package shards
 
 import (
@@ -61,7 +66,7 @@ func (f Format) String() string {
 // Meta is the index entry of a record.
 type Meta struct {
 	Label         int32 // into Dataset.Classes
-	Width, Height int   // as the picture's header says, 1..65535; not turned by EXIF
+	Width, Height int   // as decoded, 1..65535; not turned by EXIF
 	Components    int   // 1..4 in the coded picture
 	Format        Format
 }
@@ -82,6 +87,7 @@ const (
 	MaxSide     = 65535     // pixels
 	maxShard    = 1<<32 - 1 // bytes of records in a shard: offsets are u32
 	maxRecords  = 1 << 26   // records in one shard
+	maxNames    = 256 << 20 // bytes of the raw names of one shard
 	maxManifest = 256 << 20 // bytes
 )
 

@@ -1,15 +1,9 @@
 package shards
 
 import (
-	"bufio"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,6 +67,7 @@ type Writer struct {
 	z            *zstd.Encoder
 	m            Manifest
 	cur          *shardWriter
+	labels       int32 // above every label seen
 	err          error
 	closed       bool
 }
@@ -95,6 +90,9 @@ func NewWriter(dir string, o WriterOptions) (*Writer, error) {
 		}
 	}
 	dir = filepath.Clean(dir)
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real // put the data set where a link leads, not in its place
+	}
 	if err := replaceable(dir, o.Force); err != nil {
 		return nil, err
 	}
@@ -108,63 +106,6 @@ func NewWriter(dir string, o WriterOptions) (*Writer, error) {
 		return nil, err
 	}
 	return w, nil
-}
-
-// replaceable says whether a data set may be put at dir.
-func replaceable(dir string, force bool) error {
-	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("shards: %s: a file is in the way (choose another folder with -o)", dir)
-	case err != nil:
-		return fmt.Errorf("shards: %w", err)
-	case len(entries) == 0:
-		return nil
-	}
-	if _, err := os.Stat(filepath.Join(dir, ManifestName)); err != nil {
-		return fmt.Errorf("shards: %s: the folder holds other files (choose another folder with -o)", dir)
-	}
-	for _, e := range entries {
-		if e.Name() != ManifestName && !strings.HasSuffix(e.Name(), shardSuffix) {
-			return fmt.Errorf("shards: %s: %s does not belong to a data set (choose another folder with -o)", dir, e.Name())
-		}
-	}
-	if !force {
-		return fmt.Errorf("shards: %s: a data set is there already (replace it with --force)", dir)
-	}
-	return nil
-}
-
-// claim makes the folder to write into, after removing what a killed run left there.
-func (w *Writer) claim() error {
-	if err := os.MkdirAll(filepath.Dir(w.dir), 0o755); err != nil {
-		return fmt.Errorf("shards: %w (choose another folder with -o)", err)
-	}
-	err := os.Mkdir(w.partial, 0o755)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("shards: %w (choose another folder with -o)", err)
-	}
-	if w.lock, err = lockDir(w.partial); err != nil {
-		return fmt.Errorf("shards: %s: another shardify is writing there: %w", w.partial, err)
-	}
-	entries, err := os.ReadDir(w.partial)
-	if err != nil {
-		w.lock.Close()
-		return fmt.Errorf("shards: %w", err)
-	}
-	for _, e := range entries {
-		if e.Name() != ManifestName && !strings.HasSuffix(e.Name(), shardSuffix) {
-			w.lock.Close()
-			return fmt.Errorf("shards: %s: %s is not from shardify (move the folder away)", w.partial, e.Name())
-		}
-		if err := os.Remove(filepath.Join(w.partial, e.Name())); err != nil {
-			w.lock.Close()
-			return fmt.Errorf("shards: %w", err)
-		}
-	}
-	return nil
 }
 
 // Split begins a split; the records added next belong to it. Splits come in the order of CompareSplits.
@@ -196,7 +137,7 @@ func (w *Writer) Add(r Record) error {
 	if len(w.m.Splits) == 0 {
 		return w.stick(errors.New("shards: record before the first split"))
 	}
-	if w.cur != nil && (w.cur.at+int64(len(r.Data)) > w.o.ShardBytes || w.cur.x.len() == maxRecords) {
+	if w.cur != nil && w.cur.full(r, w.o.ShardBytes) {
 		if err := w.cut(); err != nil {
 			return err
 		}
@@ -206,7 +147,7 @@ func (w *Writer) Add(r Record) error {
 		name := fmt.Sprintf("%s-%05d%s", s.Name, len(s.Shards), shardSuffix)
 		f, err := w.o.Create(filepath.Join(w.partial, name))
 		if err != nil {
-			return w.stick(fmt.Errorf("shards: %w", err))
+			return w.stick(w.explainWrite(err))
 		}
 		w.cur = newShardWriter(name, f)
 	}
@@ -214,14 +155,15 @@ func (w *Writer) Add(r Record) error {
 		return w.stick(w.explainWrite(err))
 	}
 	s.SourceBytes += int64(r.Raw)
+	w.labels = max(w.labels, r.Label+1)
 	return nil
 }
 
 func (r *Record) check() error {
 	switch {
-	case len(r.Data) > MaxRecord || r.Raw > MaxRecord || r.Raw < 0:
-		return fmt.Errorf("shards: %s: %d bytes (%d stored), at most %d", r.Name, r.Raw, len(r.Data), MaxRecord)
-	case r.Codec == None && r.Raw != len(r.Data) || r.Codec > Zstd:
+	case len(r.Data) < 1 || len(r.Data) > MaxRecord || r.Raw > MaxRecord || r.Raw < 1:
+		return fmt.Errorf("shards: %s: %d bytes (%d stored), want 1 to %d", r.Name, r.Raw, len(r.Data), MaxRecord)
+	case r.Codec > Zstd || !r.Codec.plausible(len(r.Data), r.Raw):
 		return fmt.Errorf("shards: %s: codec %v of %d bytes stores %d", r.Name, r.Codec, r.Raw, len(r.Data))
 	case len(r.Name) > MaxName:
 		return fmt.Errorf("shards: name %.40q... has %d bytes, at most %d", r.Name, len(r.Name), MaxName)
@@ -258,10 +200,12 @@ func (w *Writer) stick(err error) error {
 }
 
 func (w *Writer) explainWrite(err error) error {
-	if errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("shards: %s: the disk is full: %w (free some space or choose another folder with -o)", w.dir, err)
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, full) {
+			return fmt.Errorf("shards: %s: the disk or its quota is full: %w (free some space or choose another folder with -o)", w.dir, err)
+		}
 	}
-	return fmt.Errorf("shards: %s: %w", w.dir, err)
+	return fmt.Errorf("shards: %s: %w (choose another folder with -o)", w.dir, err)
 }
 
 // Summary is what the writer cannot know from the records.
@@ -276,7 +220,10 @@ type Summary struct {
 // Finish writes the manifest, makes everything durable and puts the data set in its place. After an error
 // nothing is left behind.
 func (w *Writer) Finish(sum Summary) (*Manifest, error) {
-	err := w.cut()
+	err := w.err
+	if err == nil {
+		err = w.cut()
+	}
 	if err == nil {
 		err = w.publish(sum)
 	}
@@ -307,41 +254,25 @@ func (w *Writer) publish(sum Summary) error {
 	if err := w.m.check(); err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(&w.m, "", "  ")
+	if int(w.labels) > len(sum.Classes) {
+		return fmt.Errorf("shards: label %d of %d classes", w.labels-1, len(sum.Classes))
+	}
+	b, err := w.m.encode()
 	if err != nil {
 		return fmt.Errorf("shards: %w", err)
+	}
+	if len(b) > maxManifest {
+		return fmt.Errorf("shards: %s: %d bytes, at most %d (remove the bad pictures from the source)", ManifestName, len(b), maxManifest)
 	}
 	f, err := w.o.Create(filepath.Join(w.partial, ManifestName))
 	if err != nil {
-		return fmt.Errorf("shards: %w", err)
+		return w.explainWrite(err)
 	}
-	_, err = f.Write(append(b, '\n'))
+	_, err = f.Write(b)
 	if err := errors.Join(err, f.Sync(), f.Close(), syncDir(w.partial)); err != nil {
 		return w.explainWrite(err)
 	}
 	return w.swap()
-}
-
-// swap renames the finished folder into place. An old data set steps aside first and is removed last, so that
-// at any moment at least one of the two is whole.
-func (w *Writer) swap() error {
-	old := w.dir + ".old"
-	if _, err := os.Stat(filepath.Join(w.dir, ManifestName)); err == nil {
-		if err := os.RemoveAll(old); err != nil {
-			return fmt.Errorf("shards: %w", err)
-		}
-		if err := os.Rename(w.dir, old); err != nil {
-			return fmt.Errorf("shards: %w", err)
-		}
-		defer os.RemoveAll(old)
-	} else {
-		os.Remove(w.dir) // an empty folder; where it is not, the rename says so
-	}
-	if err := os.Rename(w.partial, w.dir); err != nil {
-		os.Rename(old, w.dir)
-		return fmt.Errorf("shards: %w", err)
-	}
-	return syncDir(filepath.Dir(w.dir))
 }
 
 // Abort removes everything written. It does nothing after Finish.
@@ -357,84 +288,4 @@ func (w *Writer) Abort() {
 	w.stick(errors.New("shards: writer aborted"))
 	os.RemoveAll(w.partial)
 	w.lock.Close()
-}
-
-// syncDir makes names durable. File systems that cannot sync a folder say EINVAL: nothing to be done there.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = f.Sync()
-	if errors.Is(err, syscall.EINVAL) {
-		err = nil
-	}
-	return errors.Join(err, f.Close())
-}
-
-// shardWriter writes one file and hashes it on the way.
-type shardWriter struct {
-	name  string
-	f     File
-	w     *bufio.Writer
-	sum   hash.Hash
-	at    int64
-	x     index // offset has n entries until finish
-	lens  []byte
-	names []byte
-}
-
-func newShardWriter(name string, f File) *shardWriter {
-	s := &shardWriter{name: name, f: f, sum: sha256.New()}
-	s.w = bufio.NewWriterSize(io.MultiWriter(f, s.sum), 1<<20)
-	s.put(header())
-	return s
-}
-
-// put leaves the error to the buffered writer, where it sticks.
-func (s *shardWriter) put(b []byte) error {
-	s.at += int64(len(b))
-	_, err := s.w.Write(b)
-	return err
-}
-
-func (s *shardWriter) add(r Record) error {
-	x := &s.x
-	x.offset = append(x.offset, uint32(s.at))
-	x.raw = append(x.raw, uint32(r.Raw))
-	x.crc = append(x.crc, crcOf(r.Data))
-	x.label = append(x.label, r.Label)
-	x.width = append(x.width, uint16(r.Width))
-	x.height = append(x.height, uint16(r.Height))
-	x.kind = append(x.kind, packKind(r.Components, r.Codec, r.Format))
-	s.lens = le.AppendUint16(s.lens, uint16(len(r.Name)))
-	s.names = append(s.names, r.Name...)
-	return s.put(r.Data)
-}
-
-func (s *shardWriter) finish(z *zstd.Encoder) (ShardInfo, error) {
-	n := s.x.len()
-	s.x.offset = append(s.x.offset, uint32(s.at))
-	t := trailer{namesOffset: uint64(s.at), records: uint32(n)}
-
-	raw := append(s.lens, s.names...)
-	block := z.EncodeAll(raw, nil)
-	t.namesRaw, t.namesCRC = uint32(len(raw)), crcOf(block)
-	s.put(block)
-
-	t.indexOffset = uint64(s.at)
-	raw = s.x.appendTo(nil)
-	block = z.EncodeAll(raw, block[:0])
-	t.indexRaw, t.indexCRC = uint32(len(raw)), crcOf(block)
-	s.put(block)
-	s.put(t.appendTo(nil))
-
-	err := s.w.Flush()
-	if err == nil {
-		err = s.f.Sync()
-	}
-	if err := errors.Join(err, s.f.Close()); err != nil {
-		return ShardInfo{}, err
-	}
-	return ShardInfo{File: s.name, Records: n, Bytes: s.at, SHA256: hex.EncodeToString(s.sum.Sum(nil))}, nil
 }

@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"strconv"
 
+	"bagpipe/internal/cli"
 	"bagpipe/shards"
 )
-
-// errFaults says that faults have been printed.
-var errFaults = errors.New("faults found")
 
 type verifyCmd struct {
 	Dir   string `arg:"" help:"Data set."`
@@ -22,21 +20,21 @@ func (c *verifyCmd) Run(ctx context.Context, s streams) error {
 	var read int64
 	faults, err := shards.Verify(ctx, c.Dir, func(n int64) { read += n })
 	for _, f := range faults {
-		fmt.Fprintln(s.err, f)
+		fmt.Fprintln(s.Err, f)
 	}
 	if err != nil {
 		return err
 	}
 	if len(faults) > 0 {
-		fmt.Fprintf(s.err, "shardify: %s: %d faults\n", c.Dir, len(faults))
-		return errFaults
+		fmt.Fprintf(s.Err, "shardify: %s: %d faults\n", c.Dir, len(faults))
+		return cli.ErrTold
 	}
 	m, err := shards.ReadManifest(c.Dir)
 	if err != nil {
 		return err
 	}
 	if !c.Quiet {
-		fmt.Fprintf(s.out, "%s: sound, %s read, hash %s\n", c.Dir, bytesText(read), m.Hash)
+		fmt.Fprintf(s.Out, "%s: sound, %s read, hash %s\n", c.Dir, cli.Bytes(read), m.Hash)
 	}
 	return nil
 }
@@ -76,19 +74,25 @@ func (c *lsCmd) Run(s streams) error {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(s.out).Encode(newListing(m))
+		return json.NewEncoder(s.Out).Encode(newListing(m))
 	}
 	for _, sp := range m.Splits {
-		fmt.Fprintf(s.out, "%-6s %9d records  %10s  %d shards  %d bad  %d skipped\n", sp.Name, sp.Records, bytesText(sp.Bytes), len(sp.Shards), sp.Bad, sp.Skipped)
+		fmt.Fprintf(s.Out, "%-6s %9d records  %10s  %d shards  %d bad  %d skipped\n", sp.Name, sp.Records, cli.Bytes(sp.Bytes), len(sp.Shards), sp.Bad, sp.Skipped)
 	}
-	fmt.Fprintf(s.out, "%d classes, codec %s, hash %s\n", len(m.Classes), m.Codec, m.Hash)
+	fmt.Fprintf(s.Out, "%d classes, codec %s, hash %s\n", len(m.Classes), m.Codec, m.Hash)
 	if t := m.Stats; t != nil {
-		fmt.Fprintf(s.out, "mean %.3f  std %.3f  eigenvalues %.3f  (RGB levels 0..255, %d pictures)\n", t.Mean, t.Std, t.EigenValues, t.Pictures)
+		fmt.Fprintf(s.Out, "mean %.3f  std %.3f  eigenvalues %.3f  (RGB levels 0..255, %d pictures)\n", t.Mean, t.Std, t.EigenValues, t.Pictures)
 	}
 	for _, b := range m.Bad {
-		fmt.Fprintf(s.out, "bad: %s/%s: %s\n", b.Split, b.Name, b.Reason)
+		fmt.Fprintln(s.Out, badLine(b))
 	}
 	return nil
+}
+
+// badLine names a picture left out, in letters that leave a terminal alone.
+func badLine(b shards.Bad) string {
+	line := strconv.QuoteToGraphic(fmt.Sprintf("bad: %s/%s: %s", b.Split, b.Name, b.Reason))
+	return line[1 : len(line)-1]
 }
 
 type catCmd struct {
@@ -115,6 +119,6 @@ func (c *catCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.out.Write(b)
+	_, err = s.Out.Write(b)
 	return err
 }

@@ -11,20 +11,21 @@ import (
 	"time"
 
 	"bagpipe/ingest"
+	"bagpipe/internal/cli"
 	"bagpipe/shards"
 	"bagpipe/stages/vision"
 )
 
 type makeCmd struct {
-	Src         string  `arg:"" help:"Folder with train/ and val/ (or test/), train.tar[.gz] and val.tar[.gz], or CLASS folders."`
+	Src         string  `arg:"" help:"Folder with train/ and val/ (or test/), train.tar[.gz] and val.tar[.gz], or CLASS folders; or one tar."`
 	Out         string  `short:"o" placeholder:"DIR" help:"Where the data set goes; default SRC.shards."`
 	Workers     int     `help:"Goroutines that decode; 0 = one a core. Does not change the result."`
-	Codec       string  `default:"auto" help:"auto, none, lz4 or zstd; a record keeps a codec only where it saves 5 %%."`
+	Codec       string  `default:"auto" help:"auto, none, lz4 or zstd; a record keeps a codec only where it saves 5 %."`
 	ShardSize   string  `default:"256MiB" help:"Size at which a shard is cut, as 256MiB or 500MB."`
 	Stats       int     `default:"10000" help:"Training pictures to measure for mean, std and PCA; 0 = off."`
 	ValFraction float64 `help:"Share of train to hold out as val, by a hash of the name, when there is only train."`
 	Strict      bool    `help:"Fail on any bad picture."`
-	MaxBad      string  `default:"1%%" help:"Share of pictures that may be bad, as 1%% or 0.01."`
+	MaxBad      string  `default:"1%" help:"Share of pictures that may be bad, as 1% or 0.01."`
 	Force       bool    `help:"Replace a data set that is there already."`
 	Quiet       bool    `short:"q" help:"Print errors only."`
 	JSON        bool    `name:"json" help:"End with one JSON object instead of the summary."`
@@ -34,31 +35,26 @@ type makeCmd struct {
 func (c *makeCmd) Run(ctx context.Context, s streams) error {
 	o, err := c.options()
 	if err != nil {
-		return usageError{err}
+		return cli.Wrong(err)
 	}
 	dst := c.Out
 	if dst == "" {
-		abs, err := filepath.Abs(c.Src) // "." has a name, too
-		if err != nil {
+		if dst, err = defaultOut(c.Src); err != nil {
 			return err
 		}
-		dst = filepath.Clean(c.Src) + ".shards"
-		if base := filepath.Base(filepath.Clean(c.Src)); base == "." || base == ".." {
-			dst = abs + ".shards"
-		}
 	}
-	var p *progress
+	var p *cli.Progress
 	if !c.Quiet {
-		p = newProgress(s.err)
-		o.Progress = p.update
+		p = cli.NewProgress(s.Err, "pictures")
+		o.Progress = follow(p)
 	}
 	report, err := ingest.Shardify(ctx, c.Src, dst, o)
-	p.finish(err == nil)
+	p.Finish(err == nil)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(s.out).Encode(struct {
+		return json.NewEncoder(s.Out).Encode(struct {
 			listing
 			Dir     string  `json:"dir"`
 			Bad     int     `json:"bad"`
@@ -72,13 +68,26 @@ func (c *makeCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
+// defaultOut puts SRC.shards beside SRC.
+func defaultOut(src string) (string, error) {
+	src = filepath.Clean(src)
+	if base := filepath.Base(src); base == "." || base == ".." { // these have a name, too
+		abs, err := filepath.Abs(src)
+		return abs + ".shards", err
+	}
+	for _, ext := range []string{".gz", ".tgz", ".tar"} {
+		src = strings.TrimSuffix(src, ext)
+	}
+	return src + ".shards", nil
+}
+
 func (c *makeCmd) options() (ingest.Options, error) {
 	size, err1 := parseSize(c.ShardSize)
 	maxBad, err2 := parseShare(c.MaxBad)
 	if maxBad == 0 {
 		maxBad = -1 // none, where the zero value means the default
 	}
-	o := ingest.Options{Decode: vision.Decode, Workers: c.Workers, Codec: c.Codec, ShardBytes: size, StatsSample: c.Stats,
+	o := ingest.Options{Header: vision.Meta, Decode: vision.Decode, Workers: c.Workers, Codec: c.Codec, ShardBytes: size, StatsSample: c.Stats,
 		ValFraction: c.ValFraction, MaxBad: maxBad, Strict: c.Strict, Force: c.Force}
 	err := errors.Join(err1, err2, o.Validate())
 	if err != nil {
@@ -89,32 +98,32 @@ func (c *makeCmd) options() (ingest.Options, error) {
 
 func (c *makeCmd) summary(s streams, dst string, r ingest.Report) {
 	m := r.Manifest
-	if r.Note != "" {
-		fmt.Fprintln(s.out, "note:", r.Note)
+	for _, n := range r.Notes {
+		fmt.Fprintln(s.Out, "note:", n)
 	}
 	var size, source int64
 	for _, sp := range m.Splits {
-		fmt.Fprintf(s.out, "%-6s %9d pictures  %10s  %d shards", sp.Name, sp.Records, bytesText(sp.Bytes), len(sp.Shards))
+		fmt.Fprintf(s.Out, "%-6s %9d pictures  %10s  %d shards", sp.Name, sp.Records, cli.Bytes(sp.Bytes), len(sp.Shards))
 		if sp.Bad > 0 {
-			fmt.Fprintf(s.out, "  %d bad, left out", sp.Bad)
+			fmt.Fprintf(s.Out, "  %d bad, left out", sp.Bad)
 		}
 		if sp.Skipped > 0 {
-			fmt.Fprintf(s.out, "  %d files skipped", sp.Skipped)
+			fmt.Fprintf(s.Out, "  %d files skipped", sp.Skipped)
 		}
-		fmt.Fprintln(s.out)
+		fmt.Fprintln(s.Out)
 		size += sp.Bytes
 		source += sp.SourceBytes
 	}
 	for i, b := range m.Bad {
 		if i == 5 {
-			fmt.Fprintf(s.out, "bad: and %d more (%s lists all)\n", len(m.Bad)-i, filepath.Join(dst, shards.ManifestName))
+			fmt.Fprintf(s.Out, "bad: and %d more (%s lists all)\n", len(m.Bad)-i, filepath.Join(dst, shards.ManifestName))
 			break
 		}
-		fmt.Fprintf(s.out, "bad: %s/%s: %s\n", b.Split, b.Name, b.Reason)
+		fmt.Fprintln(s.Out, badLine(b))
 	}
-	fmt.Fprintf(s.out, "%d pictures of %d classes, %s from %s, in %s (%.0f img/s)\n", r.Pictures, len(m.Classes), bytesText(size),
-		bytesText(source), r.Elapsed.Round(10*time.Millisecond), float64(r.Pictures+r.Bad)/r.Elapsed.Seconds())
-	fmt.Fprintf(s.out, "hash %s\n\nnext: pipe train --data %s\n", m.Hash, dst)
+	fmt.Fprintf(s.Out, "%d pictures of %d classes, %s from %s, in %s (%.0f img/s)\n", r.Pictures, len(m.Classes), cli.Bytes(size),
+		cli.Bytes(source), r.Elapsed.Round(10*time.Millisecond), float64(r.Pictures+r.Bad)/r.Elapsed.Seconds())
+	fmt.Fprintf(s.Out, "hash %s\n\nnext: pipe train --data %s\n", m.Hash, dst)
 }
 
 // parseSize reads 256MiB, 500MB, 1000000.
@@ -148,15 +157,4 @@ func parseShare(s string) (float64, error) {
 		return 0, fmt.Errorf("--max-bad %q, want a share as 1%% or 0.01", s)
 	}
 	return v, nil
-}
-
-func bytesText(n int64) string {
-	f, unit := float64(n), "B"
-	for _, u := range []string{"kB", "MB", "GB", "TB"} {
-		if f < 1000 {
-			break
-		}
-		f, unit = f/1000, u
-	}
-	return fmt.Sprintf("%.4g %s", f, unit)
 }

@@ -1,0 +1,146 @@
+// Package bench measures whole systems: the input pipeline alone or with a training
+// step behind it, and training against other frameworks' numbers. It also makes the
+// picture sets to measure on. Micro-benchmarks stay beside their code.
+//
+// Memory is the batcher's ring and the step's own; nothing here grows with the data.
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"bagpipe/batcher"
+	"bagpipe/stages"
+)
+
+// Config says what Loader measures.
+type Config struct {
+	Input  batcher.Config // Train is set
+	Images int            // to count, at least 1; rounded up to whole batches
+	Step   *Step          // trained on every batch; nil: batches are given back at once
+	// Progress is called after every counted batch; may be nil.
+	Progress func(images int)
+}
+
+// Result is what Loader measured. Times are of the counted batches alone.
+type Result struct {
+	Images             int     `json:"images"`
+	Seconds            float64 `json:"seconds"`
+	ImagesPerSecond    float64 `json:"images_per_second"`
+	CPUSecondsPerImage float64 `json:"cpu_seconds_per_image"` // user + system time of the whole process; 0 where the system does not tell
+	Workers            int     `json:"workers"`
+	Batch              int     `json:"batch"`
+	Bad                int     `json:"bad"` // counted images whose own picture was bad
+	Stages             []Stage `json:"stages"`
+	Bottleneck         string  `json:"bottleneck"` // name of a stage
+	Verdict            string  `json:"verdict"`
+}
+
+// Stage is a stages.Report with times in seconds, summed over the workers.
+type Stage struct {
+	Name    string  `json:"name"`
+	Workers int     `json:"workers"`
+	N       int64   `json:"n"`
+	Busy    float64 `json:"busy"`
+	Starved float64 `json:"starved"`
+	Blocked float64 `json:"blocked"`
+	Queue   float64 `json:"queue"` // mean depth of the input queue, warm-up included
+}
+
+// Seconds converts reports.
+func Seconds(reports []stages.Report) []Stage {
+	s := make([]Stage, len(reports))
+	for i, r := range reports {
+		s[i] = Stage{r.Name, r.Workers, r.N, r.Busy.Seconds(), r.Starved.Seconds(), r.Blocked.Seconds(), r.Queue}
+	}
+	return s
+}
+
+// Loader runs an input pipeline in training and measures it, once as many batches
+// as its ring holds have passed: the first ones find cold caches and idle workers.
+func Loader(ctx context.Context, c Config) (Result, error) {
+	c.Input.Train = true
+	if c.Images < 1 {
+		return Result{}, fmt.Errorf("bench: %d images to measure, want at least 1", c.Images)
+	}
+	if c.Input.Ring == 0 {
+		c.Input.Ring = 3 // the loader's own default, which the warm-up needs to know
+	}
+	l, err := batcher.New(ctx, c.Input, batcher.Position{})
+	if err != nil {
+		return Result{}, err
+	}
+	r, err := c.measure(ctx, l)
+	return r, errors.Join(err, l.Close())
+}
+
+func (c Config) measure(ctx context.Context, l *batcher.Loader) (r Result, err error) {
+	var begin time.Time
+	var cpu time.Duration
+	var before []stages.Report
+	steps := (c.Images-1)/c.Input.Batch + 1
+	for i := range c.Input.Ring + steps {
+		if i == c.Input.Ring {
+			begin, cpu, before = time.Now(), processTime(), l.Stats()
+		}
+		b, err := l.Next(ctx)
+		if err != nil {
+			return r, err
+		}
+		if c.Step != nil {
+			err = c.Step.Run(b)
+		}
+		n, bad := b.N, b.Bad
+		b.Release()
+		if err != nil {
+			return r, err
+		}
+		if i >= c.Input.Ring {
+			r.Images, r.Bad = r.Images+n, r.Bad+bad
+			if c.Progress != nil {
+				c.Progress(r.Images)
+			}
+		}
+	}
+	r.Seconds = time.Since(begin).Seconds()
+	r.CPUSecondsPerImage = (processTime() - cpu).Seconds() / float64(r.Images)
+	r.ImagesPerSecond = float64(r.Images) / r.Seconds
+	r.Batch = c.Input.Batch
+	c.judge(&r, before, l.Stats())
+	return r, nil
+}
+
+// judge fills in what the stages did between two moments.
+func (c Config) judge(r *Result, before, after []stages.Report) {
+	for i := range after {
+		a, b := &after[i], before[i]
+		a.N, a.Busy, a.Starved, a.Blocked = a.N-b.N, a.Busy-b.Busy, a.Starved-b.Starved, a.Blocked-b.Blocked
+		if c.Step != nil && i == len(after)-1 {
+			a.Name = "device"
+		}
+	}
+	r.Stages = Seconds(after)
+	r.Workers = after[0].Workers
+	v := stages.Judge(after)
+	r.Bottleneck, r.Verdict = v.Stage, v.Text
+}
+
+// Table writes the result for people.
+func (r Result) Table(w io.Writer) {
+	fmt.Fprintf(w, "%-10s %7s %9s %9s %9s %9s %7s\n", "stage", "workers", "n", "busy s", "starved s", "blocked s", "queue")
+	for _, s := range r.Stages {
+		fmt.Fprintf(w, "%-10s %7d %9d %9.2f %9.2f %9.2f %7.1f\n", s.Name, s.Workers, s.N, s.Busy, s.Starved, s.Blocked, s.Queue)
+	}
+	fmt.Fprintf(w, "\n%d images in %.2f s: %.1f img/s, %.2f CPU ms an image\n", r.Images, r.Seconds, r.ImagesPerSecond, 1e3*r.CPUSecondsPerImage)
+	if r.Bad > 0 {
+		fmt.Fprintf(w, "%d of them stand in for bad pictures (shardify verify finds damaged ones)\n", r.Bad)
+	}
+	fmt.Fprintln(w, r.Verdict)
+}
+
+// JSON writes the result as one line.
+func (r Result) JSON(w io.Writer) error { return json.NewEncoder(w).Encode(r) }

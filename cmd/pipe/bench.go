@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"bagpipe/batcher"
+	"bagpipe/bench"
+	"bagpipe/gpu"
+	"bagpipe/ingest"
+	"bagpipe/internal/cli"
+	"bagpipe/shards"
+	"bagpipe/stages/vision"
+)
+
+type benchCmd struct {
+	Data    string `placeholder:"DIR" help:"Data set of shards; none: pictures drawn for it, of the size of photographs."`
+	Split   string `default:"train" help:"train, val or test."`
+	Workers int    `help:"Goroutines that decode; 0 = one a core."`
+	Images  int    `help:"Pictures to measure; 0 = 1000, or 10 batches with --train."`
+	Batch   int    `help:"Pictures a batch; 0 = 64, or 16 with --train; at most the split."`
+	Size    int    `default:"224" help:"Side of the finished pictures in pixels."`
+	Mode    string `default:"paper" help:"Augmentation: paper, mxnet-2018 or torchvision."`
+	Seed    uint64 `help:"Of order and augmentation."`
+	Train   bool   `help:"Train on every batch."`
+	Model   string `default:"resnet50d" help:"What --train trains."`
+	Device  string `default:"auto" help:"What --train trains on: auto, cpu, cuda or one such as cuda:0."`
+	Quiet   bool   `short:"q" help:"Print errors and the result only."`
+	JSON    bool   `name:"json" help:"Print one JSON object instead of the table."`
+}
+
+// Help shows examples.
+func (benchCmd) Help() string {
+	return `Examples:
+  pipe bench --images 500
+  pipe bench --workers 1 --images 200 --json
+  pipe bench --train --model cifar-resnet20 --size 32 --batch 32
+after pipe demo:
+  pipe bench --data runs/demo/pictures.shards --size 32 --images 5000`
+}
+
+// Run measures the input, with the training step if asked for.
+func (c *benchCmd) Run(ctx context.Context, s cli.Streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	dir := c.Data
+	if dir == "" {
+		tmp, err := os.MkdirTemp("", "pipe-bench-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		if dir, err = c.draw(ctx, s, tmp); err != nil {
+			return err
+		}
+	}
+	data, err := shards.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	r, err := c.measure(ctx, s, data)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return r.JSON(s.Out)
+	}
+	r.Table(s.Out)
+	return nil
+}
+
+func (c *benchCmd) check() error {
+	if c.Images < 0 || c.Batch < 0 || c.Workers < 0 {
+		return cli.Wrongf("--images %d, --batch %d, --workers %d: want 0 or more", c.Images, c.Batch, c.Workers)
+	}
+	if err := vision.Default(c.Mode, c.Size).Validate(); err != nil {
+		return cli.Wrong(err)
+	}
+	return knownModel(c.Model)
+}
+
+// draw makes a data set of photograph-like pictures in dir.
+func (c *benchCmd) draw(ctx context.Context, s cli.Streams, dir string) (string, error) {
+	p := bench.Photos()
+	if !c.Quiet {
+		fmt.Fprintf(s.Err, "drawing %d pictures of %d pixels to measure on (--data DIR takes yours)\n", 10*(p.Train+p.Val), p.MaxSide)
+	}
+	pictures := filepath.Join(dir, "pictures")
+	if err := p.Write(ctx, pictures); err != nil {
+		return "", err
+	}
+	_, err := ingest.Shardify(ctx, pictures, pictures+".shards", ingest.Options{Decode: vision.Decode, Header: vision.Meta})
+	return pictures + ".shards", err
+}
+
+func (c *benchCmd) measure(ctx context.Context, s cli.Streams, data *shards.Dataset) (r bench.Result, err error) {
+	split, err := data.Split(c.Split)
+	if err != nil {
+		return r, err
+	}
+	batch, images := c.Batch, c.Images
+	if batch == 0 {
+		if batch = 64; c.Train {
+			batch = 16
+		}
+	}
+	batch = min(batch, max(split.Len(), 1))
+	if images == 0 {
+		if images = 1000; c.Train {
+			images = 10 * batch
+		}
+	}
+	input := batcher.Config{Source: split, Vision: vision.Default(c.Mode, c.Size), DType: gpu.Float32, Train: true,
+		Batch: batch, Workers: c.Workers, Seed: c.Seed}
+	config := bench.Config{Input: input, Images: images}
+	if c.Train {
+		devs, err := openDevices(c.Device)
+		if err != nil {
+			return r, err
+		}
+		defer func() { err = errors.Join(err, devs.close()) }()
+		step, err := bench.NewStep(devs.list[0], c.Model, batch, c.Size, len(data.Classes))
+		if err != nil {
+			return r, err
+		}
+		defer step.Close()
+		config.Step, config.Input.AllocHost = step, devs.list[0].AllocHost
+	}
+	var p *cli.Progress
+	if !c.Quiet {
+		p = cli.NewProgress(s.Err, "pictures")
+		p.Start(0, (images-1)/batch*batch+batch)
+		config.Progress = func(n int) { p.Set(n, func() string { return "measuring" }) }
+	}
+	r, err = bench.Loader(ctx, config)
+	p.Finish(err == nil)
+	return r, err
+}
