@@ -89,16 +89,19 @@ func (a *tally) log(t *testing.T, what string) {
 }
 
 // fastAgainstExact adds up how the fused affine form differs from the step-by-step one
-// over count draws of each file: in all, as it would without its one clamp, and in the
+// over count draws of each picture: in all, as it would without its one clamp, and in the
 // pixels in which no step overflowed.
-func fastAgainstExact(t *testing.T, c Config, files [][]byte, count int) (all, unclamped, inside tally, overflow float64) {
+func fastAgainstExact(t *testing.T, c Config, pictures []pixels, count int) (all, unclamped, inside tally, overflow float64) {
 	slow := c
 	slow.Exact = true
 	fast, exact := newTest(t, c, gpu.Float32, true), newTest(t, slow, gpu.Float32, true)
 	over := 0
-	for i, file := range files {
+	a, b := make([]float32, 3*c.Size*c.Size), make([]float32, 3*c.Size*c.Size)
+	for i, picture := range pictures {
 		for k := range count {
-			a, b := process(t, fast, file, 9, k, i), process(t, exact, file, 9, k, i)
+			fast.decoded, exact.decoded = picture, picture
+			fast.sample(asBytes(a), 9, k, i)
+			exact.sample(asBytes(b), 9, k, i)
 			steps := fast.params.steps(fast.meanLuma())
 			fused := steps[0]
 			for _, s := range steps[1:] {
@@ -141,13 +144,13 @@ func fastAgainstExact(t *testing.T, c Config, files [][]byte, count int) (all, u
 // float32's rounding; the rest is the clamps.
 func TestFastColour(t *testing.T) {
 	c := Default(Paper, 48)
-	var files [][]byte
+	var made []pixels
 	for i := range 40 {
-		files = append(files, asPNG(t, scene(uint64(i), 100, 80)))
+		made = append(made, scene(uint64(i), 100, 80))
 	}
-	check := func(name string, c Config, files [][]byte, meanLimit, aboveLimit float64) {
-		all, unclamped, inside, over := fastAgainstExact(t, c, files, 4)
-		t.Logf("%s: %d samples of %dx%d, a step overflows in %.2f %% of the pixels", name, 4*len(files), c.Size, c.Size, 100*over)
+	check := func(name string, c Config, pictures []pixels, meanLimit, aboveLimit float64) {
+		all, unclamped, inside, over := fastAgainstExact(t, c, pictures, 4)
+		t.Logf("%s: %d samples of %dx%d, a step overflows in %.2f %% of the pixels", name, 4*len(pictures), c.Size, c.Size, 100*over)
 		all.log(t, "all")
 		unclamped.log(t, "all, were the result not clamped")
 		inside.log(t, "pixels in which no step overflows")
@@ -158,13 +161,13 @@ func TestFastColour(t *testing.T) {
 			t.Errorf("%s: mean %.3f levels, %.3f above a level; want at most %v, %v", name, mean, above, meanLimit, aboveLimit)
 		}
 	}
-	check("made pictures, all steps", c, files, 2, 0.2)
+	check("made pictures, all steps", c, made, 2, 0.2)
 	mild := c
 	mild.Hue, mild.Saturation, mild.Brightness = 0.1, 0.1, 0.1
-	check("made pictures, strengths 0.1", mild, files, 0.3, 0.05)
+	check("made pictures, strengths 0.1", mild, made, 0.3, 0.05)
 	light := c
 	light.Hue, light.Saturation, light.Brightness = 0, 0, 0
-	check("made pictures, noise alone", light, files, 1e-3, 0)
+	check("made pictures, noise alone", light, made, 1e-3, 0)
 
 	real := photos(t, 75)
 	if len(real) == 0 {
@@ -178,13 +181,13 @@ func TestFastColour(t *testing.T) {
 }
 
 // photos returns up to n ImageNet pictures, where they lie beside the project.
-func photos(t *testing.T, n int) (files [][]byte) {
+func photos(t *testing.T, n int) (all []pixels) {
 	f, err := os.Open("../../../shared/data/inet1k/inet1k-300.tar")
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	for r := tar.NewReader(f); len(files) < n; {
+	for r := tar.NewReader(f); len(all) < n; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
@@ -197,8 +200,12 @@ func photos(t *testing.T, n int) (files [][]byte) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			files = append(files, b)
+			pix, w, h, err := Decode(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, pixels{pix, w, h})
 		}
 	}
-	return files
+	return all
 }

@@ -24,6 +24,9 @@ func (d *decoder) jpeg(dst *pixels, src []byte) error {
 	if n, limit := bytes.Count(src, []byte{0xff, 0xda}), maxScans(info); n > limit {
 		return fmt.Errorf("vision: jpeg: %d scans, want at most %d for %dx%d pixels", n, limit, info.Width, info.Height)
 	}
+	if !bytes.Contains(src, []byte{0xff, 0xdb}) { // image/jpeg would make gray of it
+		return errors.New("vision: jpeg: no quantisation table")
+	}
 	img, err := decodeImage(src)
 	if err != nil {
 		return jpegError(err)

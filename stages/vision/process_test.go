@@ -10,7 +10,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"unsafe"
 
 	"bagpipe/gpu"
 )
@@ -48,6 +50,10 @@ func newTest(t testing.TB, c Config, dt gpu.DType, train bool) *Processor {
 	}
 	t.Cleanup(p.Close)
 	return p
+}
+
+func asBytes(f []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(f))), 4*len(f))
 }
 
 // process returns the float32 sample of src.
@@ -127,6 +133,38 @@ func TestSamplesDependOnTheirNumberOnly(t *testing.T) {
 		eval := newTest(t, Default(mode, 16), gpu.Float32, false)
 		if !slices.Equal(process(t, eval, files[0], 1, 1, 1), process(t, eval, files[0], 2, 2, 2)) {
 			t.Errorf("%s: evaluation is random", mode)
+		}
+	}
+}
+
+// Processors share nothing: four at once make what one makes.
+func TestProcessorsAtOnce(t *testing.T) {
+	files := [][]byte{asJPEG(t, scene(1, 60, 45)), asJPEG(t, scene(2, 40, 64)), asPNG(t, scene(3, 30, 200))}
+	const each = 25
+	for _, mode := range []string{Paper, MXNet2018} {
+		one := newTest(t, Default(mode, 16), gpu.Float32, true)
+		var want, got [4 * each][]float32
+		for i := range want {
+			want[i] = process(t, one, files[i%3], 5, 2, i)
+		}
+		var wg sync.WaitGroup
+		for w := range 4 {
+			p := newTest(t, Default(mode, 16), gpu.Float32, true)
+			wg.Go(func() {
+				for i := w; i < len(got); i += 4 {
+					dst := make([]float32, 3*16*16)
+					if err := p.Process(asBytes(dst), files[i%3], 5, 2, i); err != nil {
+						t.Error(err)
+					}
+					got[i] = dst
+				}
+			})
+		}
+		wg.Wait()
+		for i := range want {
+			if !slices.Equal(got[i], want[i]) {
+				t.Fatalf("%s: sample %d differs", mode, i)
+			}
 		}
 	}
 }
@@ -212,7 +250,7 @@ func TestProcessAllocatesNothing(t *testing.T) {
 		{"mxnet", Default(MXNet2018, 224), file, true, 0},
 		{"mxnet eval", Default(MXNet2018, 224), file, false, 0},
 		{"cifar", pad, asJPEG(t, scene(6, 32, 32)), true, 0},
-		{"paper", Default(Paper, 64), asJPEG(t, scene(6, 100, 75)), true, rezMakes},
+		{"paper", Default(Paper, 32), asJPEG(t, scene(6, 60, 45)), true, rezMakes},
 		{"paper exact", exact(Default(Paper, 16)), asJPEG(t, scene(6, 50, 45)), true, rezMakes},
 		{"paper eval", Default(Paper, 224), file, false, rezMakes},
 	} {
@@ -226,7 +264,7 @@ func TestProcessAllocatesNothing(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				for warm := 0; c.want > 0 && c.train && warm < 3000 || warm < 20; warm++ { // until every table has been used
+				for warm := 0; c.want > 0 && c.train && warm < 1500 || warm < 20; warm++ { // until every table has been used
 					one()
 				}
 				before := allocated()

@@ -79,6 +79,12 @@ func (p *Processor) Process(dst, src []byte, seed uint64, epoch, index int) erro
 	if err := p.dec.decode(&p.decoded, src); err != nil {
 		return err
 	}
+	p.sample(dst, seed, epoch, index)
+	return nil
+}
+
+// sample draws the parameters and makes the sample of the decoded picture.
+func (p *Processor) sample(dst []byte, seed uint64, epoch, index int) {
 	if p.train {
 		p.pcg.Seed(seed^uint64(epoch)*0x9e3779b97f4a7c15, uint64(index)*0xbf58476d1ce4e5b9+1)
 		p.params.draw(p.c, p.rnd, p.decoded.w, p.decoded.h)
@@ -86,7 +92,6 @@ func (p *Processor) Process(dst, src []byte, seed uint64, epoch, index int) erro
 		p.params.centre(p.c, p.decoded.w, p.decoded.h)
 	}
 	p.apply(dst)
-	return nil
 }
 
 // apply runs the chain on the decoded picture with the drawn parameters.

@@ -39,6 +39,8 @@ write("restart.jpg", cv2.imencode(".jpg", np.asarray(rgb), [cv2.IMWRITE_JPEG_RST
 write("cut.jpg", jpeg[:len(jpeg) - 40])
 write("no-eoi.jpg", jpeg[:-2])
 sof = jpeg.index(b"\xff\xc0")
+dqt = jpeg.index(b"\xff\xdb")  # an abbreviated picture, whose tables another file should have brought
+write("no-tables.jpg", jpeg[:dqt] + jpeg[sof:])
 write("huge.jpg", jpeg[:sof + 5] + b"\xff\xff\xff\xff" + jpeg[sof + 9:])
 write("empty.jpg", jpeg[:sof + 5] + b"\0\0\0\0" + jpeg[sof + 9:])
 png = save("rgb.png", rgb, format="PNG")
