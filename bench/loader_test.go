@@ -28,7 +28,7 @@ func input(t *testing.T) batcher.Config {
 	if err := p.Write(context.Background(), dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ingest.Shardify(context.Background(), dir, dir+".shards", ingest.Options{Header: vision.Meta, Decode: vision.Decode}); err != nil {
+	if _, err := ingest.Shardify(context.Background(), dir, dir+".shards", ingest.Options{Decode: vision.Decode, Header: vision.Meta}); err != nil {
 		t.Fatal(err)
 	}
 	data, err := shards.Open(dir + ".shards")

@@ -94,7 +94,7 @@ func (c *benchCmd) draw(ctx context.Context, s cli.Streams, dir string) (string,
 	if err := p.Write(ctx, pictures); err != nil {
 		return "", err
 	}
-	_, err := ingest.Shardify(ctx, pictures, pictures+".shards", ingest.Options{Header: vision.Meta, Decode: vision.Decode})
+	_, err := ingest.Shardify(ctx, pictures, pictures+".shards", ingest.Options{Decode: vision.Decode, Header: vision.Meta})
 	return pictures + ".shards", err
 }
 

@@ -19,7 +19,7 @@ import (
 
 type demoCmd struct {
 	Dir    string `default:"runs/demo" help:"Where everything goes."`
-	Short  bool   `help:"A third of the epochs: the way, not the accuracy."`
+	Short  bool   `help:"Fewer epochs and pictures to evaluate: the way, not the accuracy."`
 	Device string `default:"auto" help:"auto, cpu, cuda or one such as cuda:0."`
 	Quiet  bool   `short:"q" help:"Print errors and the result only."`
 }
@@ -43,12 +43,13 @@ type demoPlan struct {
 
 // plan fits the recipe to the drawn pictures. Small batches make more of few
 // pictures: after 5 of 12 epochs, top-1 was 70 % with batches of 32 and 53 % with
-// 64. The pictures vary enough in colour and light not to need jitter as well.
+// 64. The pictures vary enough in colour and light not to need jitter as well. 10
+// epochs end at 91 %, 12 and 15 above 99 %.
 func (c *demoCmd) plan() demoPlan {
 	p := demoPlan{bench.Small(), []string{"batch=32", "weight_decay=5e-4", "input.saturation=0", "input.brightness=0", "input.lighting=0"}, 95}
 	epochs := 15
 	if c.Short {
-		epochs, p.pictures.Val, p.want = 5, 20, 50
+		epochs, p.pictures.Val, p.want = 6, 20, 40
 	}
 	p.sets = append([]string{fmt.Sprintf("epochs=%d", epochs)}, p.sets...)
 	return p
@@ -125,7 +126,7 @@ func (c *demoCmd) shards(ctx context.Context, s cli.Streams, plan demoPlan, set 
 		return err
 	}
 	c.say(s, "2. shardify %s -o %s", shellWord(pictures), shellWord(set))
-	report, err := ingest.Shardify(ctx, pictures, set, ingest.Options{Header: vision.Meta, Decode: vision.Decode, Force: true})
+	report, err := ingest.Shardify(ctx, pictures, set, ingest.Options{Decode: vision.Decode, Header: vision.Meta, Force: true})
 	if err != nil {
 		return err
 	}

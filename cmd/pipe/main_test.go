@@ -59,7 +59,7 @@ var pictures = sync.OnceValues(func() (set, folder string) {
 	if err := p.Write(context.Background(), folder); err != nil {
 		panic(err)
 	}
-	if _, err := ingest.Shardify(context.Background(), folder, set, ingest.Options{Header: vision.Meta, Decode: vision.Decode}); err != nil {
+	if _, err := ingest.Shardify(context.Background(), folder, set, ingest.Options{Decode: vision.Decode, Header: vision.Meta}); err != nil {
 		panic(err)
 	}
 	return set, folder
@@ -327,7 +327,7 @@ func TestEvalRefusesOtherClasses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := ingest.Shardify(context.Background(), other, other+".shards", ingest.Options{Header: vision.Meta, Decode: vision.Decode}); err != nil {
+	if _, err := ingest.Shardify(context.Background(), other, other+".shards", ingest.Options{Decode: vision.Decode, Header: vision.Meta}); err != nil {
 		t.Fatal(err)
 	}
 	code, _, errs := pipe("eval", "--data", other+".shards", "--model", model())
