@@ -24,6 +24,7 @@ type Config struct {
 	Init      models.Init `toml:"init"`       // xavier or msraprelu
 	ZeroGamma bool        `toml:"zero_gamma"` // section 3.1: last batch norm of a residual block starts at 0
 	Dropout   float64     `toml:"dropout"`    // before the classifier
+	SyncNorm  bool        `toml:"sync_norm"`  // batch norm over all devices' parts of the batch; the paper's is over each device's own
 	DType     gpu.DType   `toml:"dtype"`      // of activations
 
 	Epochs     int    `toml:"epochs"`

@@ -40,6 +40,7 @@ func (c Config) network(g *graph.Graph, batch, classes int) *graph.Value {
 // several runs, the ones but the last (last false) only add their gradients up.
 func (c Config) stepGraph(batch, classes, world int, last bool) (*graph.Graph, error) {
 	return graph.Build(true, func(g *graph.Graph) {
+		g.SyncNorm = c.SyncNorm
 		logits := c.network(g, batch, classes)
 		labels, partners := g.Input(inLabels, gpu.Int32, batch), g.Input(inPartners, gpu.Int32, batch)
 		target := g.Target(labels, partners, g.Input(inLambda, gpu.Float32, batch), c.target(classes))

@@ -184,7 +184,7 @@ func TestReplicasAgree(t *testing.T) {
 		one := options(t, "cpu:0", d)
 		var a, b log
 		one.Observer = &a
-		sets := []string{"batch=16", "lr=0.01", "epochs=3", "log_steps=1"}
+		sets := []string{"batch=16", "lr=0.01", "epochs=3", "log_steps=1", "sync_norm=false"}
 		r1 := train(t, small(t, append(sets, fmt.Sprintf("accumulate=%d", world))...), one)
 		spec := "cpu:0"
 		for i := 1; i < world; i++ {
@@ -201,6 +201,26 @@ func TestReplicasAgree(t *testing.T) {
 		}
 		if math.Abs(r1.Top1-r2.Top1) > 10.01 {
 			t.Errorf("%d devices: top-1 %v, one device %v", world, r2.Top1, r1.Top1)
+		}
+	}
+}
+
+// TestReplicasWithSyncNormAgree trains on 2 and 3 devices whose batch norms are
+// synchronised: the losses are those of one device on the whole batch.
+func TestReplicasWithSyncNormAgree(t *testing.T) {
+	d := dataset(t, 3, 48, 10)
+	c := small(t, "batch=12", "lr=0.01", "epochs=3", "log_steps=1", "sync_norm=true")
+	var want log
+	one := options(t, "cpu:0", d)
+	one.Observer = &want
+	train(t, c, one)
+	for _, spec := range []string{"cpu:0,cpu:1", "cpu:0,cpu:1,cpu:2"} {
+		many := options(t, spec, d)
+		var got log
+		many.Observer = &got
+		train(t, c, many)
+		if worst := furthest(t, got.losses(), want.losses()); worst > 1e-3 {
+			t.Errorf("%s: losses differ by %.2g\n%v\n%v", spec, worst, got.losses(), want.losses())
 		}
 	}
 }

@@ -57,6 +57,7 @@ func Run(t *testing.T, open func() gpu.Device) {
 	t.Run("faults", func(t *testing.T) { testFaults(t, dev) })
 	t.Run("profile", func(t *testing.T) { testProfile(t, dev) })
 	t.Run("allreduce", func(t *testing.T) { testAllReduce(t, dev) })
+	t.Run("syncnorm", func(t *testing.T) { testSyncNorm(t, dev) })
 	t.Run("abort", func(t *testing.T) { testAbort(t, dev) })
 	t.Run("parallel", func(t *testing.T) { testParallel(t, dev) })
 }

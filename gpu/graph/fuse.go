@@ -165,7 +165,7 @@ func (f *fuser) reluGrad(at int, mask *Node) {
 			continue
 		}
 		fused := &Node{
-			Op:    BatchNormGrad{ReLU: true, Residual: len(f.readers[d]) > 1 || f.kept[d]},
+			Op:    BatchNormGrad{ReLU: true, Residual: len(f.readers[d]) > 1 || f.kept[d], Sync: op.Sync},
 			In:    append([]*Value{mask.In[0]}, append(slices.Clone(n.In[1:5]), mask.In[1])...),
 			Out:   slices.Clone(n.Out),
 			Scope: n.Scope,

@@ -94,7 +94,7 @@ func (b *backward) node(n *Node, dy *Value) {
 		one(1, LinearGradW{}, x, dy)
 		one(2, BiasGrad{}, dy)
 	case BatchNorm:
-		out := g.Add(BatchNormGrad{}, dy, x, n.In[1], n.Out[1], n.Out[2])
+		out := g.Add(BatchNormGrad{Sync: op.Sync}, dy, x, n.In[1], n.Out[1], n.Out[2])
 		for i, d := range out {
 			if b.want(n.In[i]) {
 				b.send(n.In[i], d)

@@ -99,6 +99,7 @@ type Type struct {
 // A Graph is a list of nodes in an order in which they can run.
 type Graph struct {
 	Training bool // batch norm uses batch statistics, dropout drops
+	SyncNorm bool // batch norms added from now on take them over the data-parallel group
 	Values   []*Value
 	Nodes    []*Node
 	Outputs  []*Value // temps kept readable after a run

@@ -17,6 +17,7 @@ import (
 type BatchNorm struct {
 	Eps, Momentum float32
 	ReLU          bool // set by fusion only
+	Sync          bool // statistics of the whole data-parallel group's batch; alone, the same as without
 }
 
 // Name implements Op.
@@ -78,6 +79,7 @@ func channels(in []*Value) (int, error) {
 // gradient of the residual, which is dy after that mask.
 type BatchNormGrad struct {
 	ReLU, Residual bool // set by fusion only
+	Sync           bool // as the BatchNorm; dgamma and dbeta are still this member's part of the sum
 }
 
 // Name implements Op.
@@ -105,10 +107,10 @@ func (b BatchNormGrad) Infer(in []*Value) ([]Type, error) {
 	return out, nil
 }
 
-// BatchNorm adds a batch norm in the form that g.Training asks for.
+// BatchNorm adds a batch norm in the form that g.Training and g.SyncNorm ask for.
 func (g *Graph) BatchNorm(x, gamma, beta, mean, variance *Value, eps, momentum float32) *Value {
 	if g.Training {
-		return g.add1(BatchNorm{Eps: eps, Momentum: momentum}, x, gamma, beta, mean, variance)
+		return g.add1(BatchNorm{Eps: eps, Momentum: momentum, Sync: g.SyncNorm}, x, gamma, beta, mean, variance)
 	}
 	return g.add1(BatchNormInfer{Eps: eps}, x, gamma, beta, mean, variance)
 }

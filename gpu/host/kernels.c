@@ -105,21 +105,29 @@ static void total(const norm *k) {
 		call; \
 	}
 
-void batch_norm(const norm *k, const float *x, const float *gamma, const float *beta, const float *residual, float *y,
-	float *mean, float *inv, float *run_mean, float *run_var) {
+void batch_norm_moments(const norm *k, const float *x, double *mean, double *variance) {
 	int64_t c = k->c;
 	BY_ROWS(k, moments(x, x, lo, hi, c, floats_of(k, part), floats_of(k, part) + c, sum_of(k, part), sum_of(k, part) + c))
 	total(k);
 	double *sum = sum_of(k, 0), *squares = sum + c, n = k->rows;
-	float *a = tail_of(k), *b = a + c;
 	for (int64_t i = 0; i < c; i++) {
-		double d = sum[i] / n, m = x[i] + d, s = squares[i] - d * sum[i];
-		if (s < 0) s = 0;
-		double r = 1 / sqrt(s / n + k->eps);
+		double d = sum[i] / n, s = squares[i] - d * sum[i];
+		mean[i] = x[i] + d;
+		variance[i] = s < 0 ? 0 : s / n;
+	}
+}
+
+void batch_norm_apply(const norm *k, const float *x, const double *moment, const double *variance, double rows,
+	const float *gamma, const float *beta, const float *residual, float *y, float *mean, float *inv, float *run_mean, float *run_var) {
+	int64_t c = k->c;
+	float *a = tail_of(k), *b = a + c;
+	double keep = k->momentum, unbiased = rows > 1 ? rows / (rows - 1) : 1;
+	for (int64_t i = 0; i < c; i++) {
+		double m = moment[i], r = 1 / sqrt(variance[i] + k->eps);
 		mean[i] = m;
 		inv[i] = r;
-		run_mean[i] = k->momentum * (double)run_mean[i] + (1 - (double)k->momentum) * m;
-		run_var[i] = k->momentum * (double)run_var[i] + (1 - (double)k->momentum) * s / (n > 1 ? n - 1 : 1);
+		run_mean[i] = keep * run_mean[i] + (1 - keep) * m;
+		run_var[i] = keep * run_var[i] + (1 - keep) * variance[i] * unbiased;
 		a[i] = gamma[i] * r;
 		b[i] = beta[i] - m * r * gamma[i];
 	}
@@ -193,21 +201,27 @@ LOOP combine(const float *restrict dy, const float *restrict x, const float *res
 	}
 }
 
-void batch_norm_grad(const norm *k, const float *dy, const float *x, const float *gamma, const float *mean,
-	const float *inv, const float *y, float *dx, float *dgamma, float *dbeta, float *dresidual) {
+void batch_norm_grad_sums(const norm *k, const float *dy, const float *x, const float *mean, const float *inv, const float *y,
+	float *dresidual, double *sum, double *dot) {
 	int64_t c = k->c;
 	if (dresidual && !y) memcpy(dresidual, dy, k->rows * c * sizeof *dy);
 	BY_ROWS(k, products(dy, x, y, mean, dresidual, lo, hi, c, floats_of(k, part), floats_of(k, part) + c, sum_of(k, part), sum_of(k, part) + c))
 	total(k);
-	double *sum = sum_of(k, 0), *dot = sum + c, n = k->rows;
+	for (int64_t i = 0; i < c; i++) {
+		sum[i] = sum_of(k, 0)[i];
+		dot[i] = sum_of(k, 0)[c + i] * inv[i];
+	}
+}
+
+void batch_norm_grad_apply(const norm *k, const double *sum, const double *dot, double rows, const float *dy, const float *x,
+	const float *gamma, const float *mean, const float *inv, const float *y, float *dx, float *dresidual) {
+	int64_t c = k->c;
 	float *a = tail_of(k), *b = a + c, *d = b + c;
 	for (int64_t i = 0; i < c; i++) {
-		double hat = dot[i] * inv[i], scale = (double)gamma[i] * inv[i];
-		dgamma[i] = hat;
-		dbeta[i] = sum[i];
+		double scale = (double)gamma[i] * inv[i];
 		a[i] = scale;
-		b[i] = -scale * hat * inv[i] / n;
-		d[i] = -scale * sum[i] / n;
+		b[i] = -scale * dot[i] * inv[i] / rows;
+		d[i] = -scale * sum[i] / rows;
 	}
 	// The masked dy is at hand where the residual wanted it.
 	const float *g = dresidual ? dresidual : dy, *mask = dresidual ? NULL : y;

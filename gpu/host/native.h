@@ -46,12 +46,17 @@ typedef struct {
 } norm;
 
 size_t batch_norm_scratch(int64_t c, int threads);
-void batch_norm(const norm *, const float *x, const float *gamma, const float *beta, const float *residual, float *y,
-	float *mean, float *inv, float *run_mean, float *run_var);
+// A batch norm is two passes, between which the members of a group can pool what
+// the first has found. rows counts those of the whole group.
+void batch_norm_moments(const norm *, const float *x, double *mean, double *variance);
+void batch_norm_apply(const norm *, const float *x, const double *moment, const double *variance, double rows,
+	const float *gamma, const float *beta, const float *residual, float *y, float *mean, float *inv, float *run_mean, float *run_var);
 void batch_norm_infer(const norm *, const float *x, const float *gamma, const float *beta, const float *mean,
 	const float *var, const float *residual, float *y);
-void batch_norm_grad(const norm *, const float *dy, const float *x, const float *gamma, const float *mean,
-	const float *inv, const float *y, float *dx, float *dgamma, float *dbeta, float *dresidual);
+void batch_norm_grad_sums(const norm *, const float *dy, const float *x, const float *mean, const float *inv, const float *y,
+	float *dresidual, double *sum, double *dot);
+void batch_norm_grad_apply(const norm *, const double *sum, const double *dot, double rows, const float *dy, const float *x,
+	const float *gamma, const float *mean, const float *inv, const float *y, float *dx, float *dresidual);
 
 typedef struct {
 	int n, h, w, c, oh, ow, kernel, stride, pad;

@@ -31,6 +31,8 @@ func flag(b bool) C.int {
 	return 0
 }
 
+func doubles(xs []float64) *C.double { return (*C.double)(unsafe.SliceData(xs)) }
+
 func positions(xs []int32) *C.int32_t { return (*C.int32_t)(unsafe.SliceData(xs)) }
 
 // fastNorm makes the batch norms: one pass for the statistics and one that
@@ -49,7 +51,12 @@ func fastNorm(b *binding) (kernel, error) {
 		k.rows, k.eps, k.momentum, k.relu = C.int64_t(len(b.in(0))/channels), C.float(op.Eps), C.float(op.Momentum), flag(op.ReLU)
 		x, gamma, beta, residual := in(0), in(1), in(2), in(5)
 		y, mean, inv, runMean, runVar := pointer(b.out(0)), pointer(b.out(1)), pointer(b.out(2)), pointer(b.out(3)), pointer(b.out(4))
-		return always(func() { C.batch_norm(k, x, gamma, beta, residual, y, mean, inv, runMean, runVar) }), nil
+		m, v := newMoments(channels)
+		return b.pooled(op.Sync, float64(k.rows), m, v, poolMoments, func() {
+			C.batch_norm_moments(k, x, doubles(m), doubles(v))
+		}, func(rows float64) {
+			C.batch_norm_apply(k, x, doubles(m), doubles(v), C.double(rows), gamma, beta, residual, y, mean, inv, runMean, runVar)
+		}), nil
 	case graph.BatchNormInfer:
 		k.rows, k.eps, k.relu = C.int64_t(len(b.in(0))/channels), C.float(op.Eps), flag(op.ReLU)
 		x, gamma, beta, mean, variance, residual, y := in(0), in(1), in(2), in(3), in(4), in(5), pointer(b.out(0))
@@ -67,8 +74,15 @@ func fastNorm(b *binding) (kernel, error) {
 			dresidual = pointer(b.out(3))
 		}
 		dy, x, gamma, mean, inv := in(0), in(1), in(2), in(3), in(4)
-		dx, dgamma, dbeta := pointer(b.out(0)), pointer(b.out(1)), pointer(b.out(2))
-		return always(func() { C.batch_norm_grad(k, dy, x, gamma, mean, inv, y, dx, dgamma, dbeta, dresidual) }), nil
+		dx, dgamma, dbeta := pointer(b.out(0)), b.out(1), b.out(2)
+		sum, dot := newMoments(channels)
+		return b.pooled(op.Sync, float64(k.rows), sum, dot, poolSums, func() {
+			C.batch_norm_grad_sums(k, dy, x, mean, inv, y, dresidual, doubles(sum), doubles(dot))
+			narrow(dbeta, sum)
+			narrow(dgamma, dot)
+		}, func(rows float64) {
+			C.batch_norm_grad_apply(k, doubles(sum), doubles(dot), C.double(rows), dy, x, gamma, mean, inv, y, dx, dresidual)
+		}), nil
 	}
 	return nil, nil
 }

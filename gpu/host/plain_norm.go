@@ -11,36 +11,45 @@ func plainBatchNorm(b *binding, op graph.BatchNorm) kernel {
 	x, gamma, beta, residual := b.in(0), b.in(1), b.in(2), b.in(5)
 	y, mean, inv, runMean, runVar := b.out(0), b.out(1), b.out(2), b.out(3), b.out(4)
 	c := len(gamma)
-	rows := len(x) / c
-	return b.loop(c, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			var sum, squares float64
-			for at := i; at < len(x); at += c {
-				sum += float64(x[at])
-			}
-			m := sum / float64(rows)
-			for at := i; at < len(x); at += c {
-				squares += (float64(x[at]) - m) * (float64(x[at]) - m)
-			}
-			v := squares / float64(rows)
-			r := 1 / math.Sqrt(v+float64(op.Eps))
-			mean[i], inv[i] = float32(m), float32(r)
-			// One row has no unbiased variance; it counts as 0, like the biased one.
-			unbiased := squares / float64(max(rows-1, 1))
-			k := float64(op.Momentum)
-			runMean[i] = float32(k*float64(runMean[i]) + (1-k)*m)
-			runVar[i] = float32(k*float64(runVar[i]) + (1-k)*unbiased)
-			for at := i; at < len(x); at += c {
-				s := (float64(x[at])-m)*r*float64(gamma[i]) + float64(beta[i])
-				if residual != nil {
-					s += float64(residual[at])
+	rows := float64(len(x) / c)
+	means, variances := newMoments(c)
+	return b.pooled(op.Sync, rows, means, variances, poolMoments, func() {
+		b.dev.team.split(c, func(_, lo, hi int) {
+			for i := lo; i < hi; i++ {
+				var sum, squares float64
+				for at := i; at < len(x); at += c {
+					sum += float64(x[at])
 				}
-				if op.ReLU {
-					s = max(s, 0)
+				m := sum / rows
+				for at := i; at < len(x); at += c {
+					squares += (float64(x[at]) - m) * (float64(x[at]) - m)
 				}
-				y[at] = float32(s)
+				means[i], variances[i] = m, squares/rows
 			}
-		}
+		})
+	}, func(rows float64) {
+		// One row has no unbiased variance; it counts as 0, like the biased one.
+		unbiased := rows / max(rows-1, 1)
+		b.dev.team.split(c, func(_, lo, hi int) {
+			for i := lo; i < hi; i++ {
+				m, v := means[i], variances[i]
+				r := 1 / math.Sqrt(v+float64(op.Eps))
+				mean[i], inv[i] = float32(m), float32(r)
+				k := float64(op.Momentum)
+				runMean[i] = float32(k*float64(runMean[i]) + (1-k)*m)
+				runVar[i] = float32(k*float64(runVar[i]) + (1-k)*v*unbiased)
+				for at := i; at < len(x); at += c {
+					s := (float64(x[at])-m)*r*float64(gamma[i]) + float64(beta[i])
+					if residual != nil {
+						s += float64(residual[at])
+					}
+					if op.ReLU {
+						s = max(s, 0)
+					}
+					y[at] = float32(s)
+				}
+			}
+		})
 	})
 }
 
@@ -77,25 +86,33 @@ func plainBatchNormGrad(b *binding, op graph.BatchNormGrad) (kernel, error) {
 		residual = b.out(3)
 	}
 	c := len(gamma)
-	rows := float64(len(x) / c)
-	return b.loop(c, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			var sum, dot float64
-			for at := i; at < len(x); at += c {
-				d := masked(dy, y, at)
-				sum += float64(d)
-				dot += float64(d) * (float64(x[at]) - float64(mean[i])) * float64(inv[i])
+	sums, dots := newMoments(c)
+	return b.pooled(op.Sync, float64(len(x)/c), sums, dots, poolSums, func() {
+		b.dev.team.split(c, func(_, lo, hi int) {
+			for i := lo; i < hi; i++ {
+				var sum, dot float64
+				for at := i; at < len(x); at += c {
+					d := masked(dy, y, at)
+					sum += float64(d)
+					dot += float64(d) * (float64(x[at]) - float64(mean[i])) * float64(inv[i])
+				}
+				sums[i], dots[i] = sum, dot
+				dgamma[i], dbeta[i] = float32(dot), float32(sum)
 			}
-			dgamma[i], dbeta[i] = float32(dot), float32(sum)
-			for at := i; at < len(x); at += c {
-				d := masked(dy, y, at)
-				hat := (float64(x[at]) - float64(mean[i])) * float64(inv[i])
-				dx[at] = float32(float64(gamma[i]) * float64(inv[i]) * (float64(d) - sum/rows - hat*dot/rows))
-				if residual != nil {
-					residual[at] = d
+		})
+	}, func(rows float64) {
+		b.dev.team.split(c, func(_, lo, hi int) {
+			for i := lo; i < hi; i++ {
+				for at := i; at < len(x); at += c {
+					d := masked(dy, y, at)
+					hat := (float64(x[at]) - float64(mean[i])) * float64(inv[i])
+					dx[at] = float32(float64(gamma[i]) * float64(inv[i]) * (float64(d) - sums[i]/rows - hat*dots[i]/rows))
+					if residual != nil {
+						residual[at] = d
+					}
 				}
 			}
-		}
+		})
 	}), nil
 }
 
