@@ -49,6 +49,7 @@ type work struct {
 	layers  []*C.layer
 	packed  *buffer
 	scratch *buffer
+	least   int // bytes of scratch that others than layers want
 }
 
 // newWork gives the layers that fast has made so far their shared memory.
@@ -57,7 +58,7 @@ func newWork(p *program) (*work, error) {
 	if w == nil {
 		return nil, nil
 	}
-	var packed, scratch C.size_t
+	packed, scratch := C.size_t(0), C.size_t(w.least)
 	for _, l := range w.layers {
 		packed, scratch = max(packed, C.layer_packed(l)), max(scratch, C.layer_scratch(l))
 	}
@@ -169,7 +170,8 @@ func linearLayer(b *binding) (kernel, error) {
 	return newLayer(b, g)
 }
 
-// newLayer makes the oneDNN primitive of a node.
+// newLayer makes the kernel of a convolution or linear layer: Winograd's where it
+// serves, oneDNN's otherwise.
 func newLayer(b *binding, g C.geometry) (kernel, error) {
 	if b.dev.native.err != nil {
 		return nil, b.dev.native.err
@@ -182,13 +184,16 @@ func newLayer(b *binding, g C.geometry) (kernel, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
+	if b.work == nil {
+		b.work = &work{}
+	}
+	if bias == nil && residual == nil && C.winograd_serves(&g, C.int(b.dev.threads)) != 0 {
+		return b.work.winograd(&g, C.int(b.dev.threads), pointer(x), pointer(w), pointer(y)), nil
+	}
 	var message [C.ERR_SIZE]C.char
 	l := C.layer_new(b.dev.native.machine, &g, pointer(x), pointer(w), pointer(y), pointer(bias), pointer(residual), &message[0])
 	if l == nil {
 		return nil, errors.New(C.GoString(&message[0]))
-	}
-	if b.work == nil {
-		b.work = &work{}
 	}
 	b.work.layers = append(b.work.layers, l)
 	return func() error {
@@ -197,4 +202,16 @@ func newLayer(b *binding, g C.geometry) (kernel, error) {
 		}
 		return nil
 	}, nil
+}
+
+// winograd returns the kernel of a convolution in this package's own code.
+func (w *work) winograd(g *C.geometry, threads C.int, x, weights, y *C.float) kernel {
+	w.least = max(w.least, int(C.winograd_scratch(g, threads)))
+	switch g.direction {
+	case C.GRAD_X:
+		x, y = y, x
+	case C.GRAD_W:
+		return always(func() { C.winograd_weights(g, x, y, weights, start(w.scratch)) })
+	}
+	return always(func() { C.winograd(g, x, weights, y, start(w.scratch)) })
 }
