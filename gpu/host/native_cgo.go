@@ -170,8 +170,8 @@ func linearLayer(b *binding) (kernel, error) {
 	return newLayer(b, g)
 }
 
-// newLayer makes the kernel of a convolution or linear layer: Winograd's where it
-// serves, oneDNN's otherwise.
+// newLayer makes the kernel of a convolution or linear layer: this
+// package's own where it serves, oneDNN's otherwise.
 func newLayer(b *binding, g C.geometry) (kernel, error) {
 	if b.dev.native.err != nil {
 		return nil, b.dev.native.err
@@ -187,8 +187,10 @@ func newLayer(b *binding, g C.geometry) (kernel, error) {
 	if b.work == nil {
 		b.work = &work{}
 	}
-	if bias == nil && residual == nil && C.winograd_serves(&g, C.int(b.dev.threads)) != 0 {
-		return b.work.winograd(&g, C.int(b.dev.threads), pointer(x), pointer(w), pointer(y)), nil
+	if bias == nil && residual == nil {
+		if k := b.work.own(&g, C.int(b.dev.threads), pointer(x), pointer(w), pointer(y)); k != nil {
+			return k, nil
+		}
 	}
 	var message [C.ERR_SIZE]C.char
 	l := C.layer_new(b.dev.native.machine, &g, pointer(x), pointer(w), pointer(y), pointer(bias), pointer(residual), &message[0])
@@ -204,14 +206,23 @@ func newLayer(b *binding, g C.geometry) (kernel, error) {
 	}, nil
 }
 
-// winograd returns the kernel of a convolution in this package's own code.
-func (w *work) winograd(g *C.geometry, threads C.int, x, weights, y *C.float) kernel {
-	w.least = max(w.least, int(C.winograd_scratch(g, threads)))
-	switch g.direction {
-	case C.GRAD_X:
-		x, y = y, x
-	case C.GRAD_W:
+// own returns the kernel of a convolution in this package's own code, or nil where
+// oneDNN's serves better.
+func (w *work) own(g *C.geometry, threads C.int, x, weights, y *C.float) kernel {
+	want := func(scratch C.size_t) { w.least = max(w.least, int(scratch)) }
+	switch {
+	case C.winograd_serves(g, threads) != 0 && g.direction == C.GRAD_W:
+		want(C.winograd_scratch(g, threads))
 		return always(func() { C.winograd_weights(g, x, y, weights, start(w.scratch)) })
+	case C.winograd_serves(g, threads) != 0:
+		want(C.winograd_scratch(g, threads))
+		if g.direction == C.GRAD_X {
+			x, y = y, x
+		}
+		return always(func() { C.winograd(g, x, weights, y, start(w.scratch)) })
+	case C.taps_serve(g, threads) != 0:
+		want(C.taps_scratch(g, threads))
+		return always(func() { C.taps_weights(g, x, y, weights, start(w.scratch)) })
 	}
-	return always(func() { C.winograd(g, x, weights, y, start(w.scratch)) })
+	return nil
 }

@@ -14,23 +14,13 @@
 // being transformed and multiplied. y depends on nothing but x and w; dw also on
 // the number of threads, each of which sums its own tiles.
 
-#include "native.h"
+#include "panels.h"
 
+#if defined(PANELS)
+#include <omp.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#include <omp.h>
-
-#define FAST __attribute__((target("avx2,fma"))) static
-#define INLINE FAST inline __attribute__((always_inline))
-#define LOAD _mm256_loadu_ps
-#define STORE _mm256_storeu_ps
-
-enum { PLACES = 16, LANE = 8, PANEL = 16, MOST = 8192 };
-
-// zeros stands for the pixels outside a picture.
-static const float zeros[MOST];
+enum { PLACES = 16 };
 
 // A tiling is the geometry of one direction: in and out are channels.
 typedef struct {
@@ -58,11 +48,9 @@ static tiling forward_tiling(const geometry *g) { return g->direction == GRAD_X 
 static tiling weights_tiling(const geometry *g) { return tile(g, g->c, g->o, g->c * g->o >= 128 * 128 ? 96 : 48); }
 
 int winograd_serves(const geometry *g, int threads) {
-	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
-	if (g->kh != 3 || g->kw != 3 || g->stride != 1 || g->pad != 1 || g->groups != 1 || g->relu) return 0;
-	if (g->c % PANEL || g->o % PANEL || g->c > MOST || g->o > MOST) return 0;
+	if (!panels_serve(g) || g->kh != 3 || g->kw != 3 || g->stride != 1 || g->pad != 1) return 0;
 	// Each thread sums weights of its own: not at any price.
-	return g->direction != GRAD_W || winograd_scratch(g, threads) <= (size_t)256 << 20;
+	return g->direction != GRAD_W || winograd_scratch(g, threads) <= DEAR;
 }
 
 static int64_t part_size(const tiling *t) { return PLACES * (plane(t, t->in) + plane(t, t->out)); }
@@ -217,35 +205,6 @@ FAST void filters(const geometry *g, const float *w, int64_t o, float *u) {
 	}
 }
 
-// MULTIPLY defines c[rows][PANEL] = (or +=) a times b over k: a's element of row r
-// and step i is a[r*row + i*col], b has PANEL floats a step. Twelve accumulators
-// keep both multipliers of a core busy.
-#define MULTIPLY(name, rows, start) \
-	INLINE void name(const float *a, int64_t row, int64_t col, const float *b, int64_t k, float *c, int64_t ldc) { \
-		__m256 s[rows][2]; \
-		_Pragma("GCC unroll 6") for (int r = 0; r < rows; r++) { \
-			s[r][0] = start(c + r * ldc); \
-			s[r][1] = start(c + r * ldc + LANE); \
-		} \
-		for (int64_t i = 0; i < k; i++) { \
-			__m256 b0 = LOAD(b + i * PANEL), b1 = LOAD(b + i * PANEL + LANE); \
-			_Pragma("GCC unroll 6") for (int r = 0; r < rows; r++) { \
-				__m256 x = _mm256_broadcast_ss(a + r * row + i * col); \
-				s[r][0] = _mm256_fmadd_ps(x, b0, s[r][0]); \
-				s[r][1] = _mm256_fmadd_ps(x, b1, s[r][1]); \
-			} \
-		} \
-		_Pragma("GCC unroll 6") for (int r = 0; r < rows; r++) { \
-			STORE(c + r * ldc, s[r][0]); \
-			STORE(c + r * ldc + LANE, s[r][1]); \
-		} \
-	}
-
-#define ZERO(p) _mm256_setzero_ps()
-MULTIPLY(set6, 6, ZERO)
-MULTIPLY(add6, 6, LOAD)
-MULTIPLY(add4, 4, LOAD)
-
 // convolve does tiles lo..hi-1; scratch holds part_size floats.
 FAST void convolve(const tiling *t, const float *x, const float *u, float *y, int64_t lo, int64_t hi, float *scratch) {
 	int64_t vp = plane(t, t->in), mp = plane(t, t->out);
@@ -276,13 +235,8 @@ FAST void correlate(const tiling *t, const float *x, const float *dy, float *du,
 		for (int p = 0; p < PLACES; p++)
 			for (int64_t c = 0; c < t->in; c += PANEL) {
 				const float *b = v + p * vp + c / PANEL * panel;
-				for (int64_t o = 0; o < t->out; o += PANEL) {
-					const float *a = z + p * zp + o / PANEL * panel;
-					float *to = du + (p * t->out + o) * t->in + c;
-					add6(a, 1, PANEL, b, count, to, t->in);
-					add6(a + 6, 1, PANEL, b, count, to + 6 * t->in, t->in);
-					add4(a + 12, 1, PANEL, b, count, to + 12 * t->in, t->in);
-				}
+				for (int64_t o = 0; o < t->out; o += PANEL)
+					outer(z + p * zp + o / PANEL * panel, b, count, du + (p * t->out + o) * t->in + c, t->in);
 			}
 	}
 }
