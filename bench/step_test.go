@@ -9,6 +9,8 @@ import (
 	"time"
 	"unsafe"
 
+	"golang.org/x/sync/errgroup"
+
 	"bagpipe/gpu"
 	"bagpipe/gpu/graph"
 	_ "bagpipe/gpu/host"
@@ -29,7 +31,7 @@ func BenchmarkStep(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer devs[0].Close()
-			g, err := stepGraph(c.model, c.batch, c.size, c.classes)
+			g, err := stepGraph(c.model, c.batch, c.size, c.classes, 1)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -75,8 +77,54 @@ func cpuTime(b *testing.B) float64 {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
+// BenchmarkReplicas divides a step of ResNet-20 at batch 128 among virtual replicas,
+// whose gradients are summed.
+func BenchmarkReplicas(b *testing.B) {
+	for _, spec := range []string{"cpu:0", "cpu:0,cpu:1"} {
+		b.Run(spec, func(b *testing.B) {
+			backend, devs, err := gpu.Open(spec)
+			if err != nil {
+				b.Fatal(err)
+			}
+			comms, err := backend.Connect(devs)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var programs []graph.Program
+			for i, d := range devs {
+				defer d.Close()
+				g, err := stepGraph("cifar-resnet20", 128/len(devs), 32, 10, len(devs))
+				if err != nil {
+					b.Fatal(err)
+				}
+				p, err := graph.Compile(d, g, graph.Options{Comm: comms[i]})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer p.Close()
+				if err := fillStep(d, g, p); err != nil {
+					b.Fatal(err)
+				}
+				programs = append(programs, p)
+			}
+			spent := cpuTime(b)
+			for b.Loop() {
+				var all errgroup.Group
+				for _, p := range programs {
+					all.Go(p.Run)
+				}
+				if err := all.Wait(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(128*float64(b.N)/b.Elapsed().Seconds(), "img/s")
+			b.ReportMetric((cpuTime(b)-spent)/float64(128*b.N)*1e3, "cpu-ms/img")
+		})
+	}
+}
+
 // stepGraph is one training step of a model, as the trainer builds it.
-func stepGraph(model string, batch, size, classes int) (*graph.Graph, error) {
+func stepGraph(model string, batch, size, classes, replicas int) (*graph.Graph, error) {
 	var fault error
 	g, err := graph.Build(true, func(g *graph.Graph) {
 		logits, err := models.Add(g, model, g.Input("x", gpu.Float32, batch, size, size, 3), models.Options{Classes: classes})
@@ -89,7 +137,11 @@ func stepGraph(model string, batch, size, classes int) (*graph.Graph, error) {
 		losses, _ := g.SoftmaxCrossEntropy(logits, target)
 		loss := g.Output("loss", g.Mean(losses))
 		params := g.Params()
-		for i, d := range graph.Gradients(g, loss, params) {
+		grads := graph.Gradients(g, loss, params)
+		if replicas > 1 {
+			grads = g.Add(graph.AllReduce{Scale: 1 / float32(replicas)}, grads...)
+		}
+		for i, d := range grads {
 			op := graph.SGD{Momentum: 0.9, Nesterov: true}
 			if params[i].Role.Decays() {
 				op.WeightDecay = 1e-4

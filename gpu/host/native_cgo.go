@@ -20,6 +20,7 @@ import (
 type native struct {
 	machine *C.machine
 	err     error // why there is none
+	foreign bool  // leave all layers to oneDNN; benchmarks compare
 }
 
 // openNative must be called on the thread that will run the kernels.
@@ -187,7 +188,7 @@ func newLayer(b *binding, g C.geometry) (kernel, error) {
 	if b.work == nil {
 		b.work = &work{}
 	}
-	if bias == nil && residual == nil {
+	if bias == nil && residual == nil && !b.dev.native.foreign {
 		if k := b.work.own(&g, C.int(b.dev.threads), pointer(x), pointer(w), pointer(y)); k != nil {
 			return k, nil
 		}

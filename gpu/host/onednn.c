@@ -134,7 +134,7 @@ static dnnl_status_t descriptors(const geometry *g, dnnl_memory_desc_t plain[ROL
 }
 
 // describe makes the primitive descriptor of a convolution. The direct algorithm
-// keeps float32's accuracy; Winograd's is not offered for these layouts.
+// keeps float32's accuracy; oneDNN's Winograd needs AVX-512 and layouts of its own.
 static dnnl_status_t describe_conv(machine *m, const geometry *g, dnnl_memory_desc_t *d, const_dnnl_primitive_attr_t attr,
 	dnnl_primitive_desc_t *out) {
 	dnnl_dims_t stride = {g->stride, g->stride}, pad = {g->pad, g->pad}, dense = {0, 0};
