@@ -43,9 +43,15 @@ type inferred struct {
 	Size    int    `json:"size"`
 }
 
+// The training job learns (the loss falls from 2.4 to below 1) and is stable, for
+// two reasons that are in the data and the weights and not in the arithmetic: the
+// pictures show their class, and the residual branches start small, near the zero
+// gamma of arXiv:1812.01187 section 3.1. With pure noise and all gammas alike the
+// same steps are chaotic: two runs of PyTorch that differ only in their number of
+// threads are 2 % apart after 30 steps; in this job they stay within 1e-4 for all 50.
 var agreement = job{
-	Train: training{Model: "cifar-resnet20d", Classes: 10, Batch: 32, Size: 32, Steps: 50,
-		LR: 0.02, Momentum: 0.9, WeightDecay: 5e-4},
+	Train: training{Model: "cifar-resnet20d", Classes: 10, Batch: 64, Size: 16, Steps: 50,
+		LR: 0.01, Momentum: 0.9, WeightDecay: 5e-4},
 	Logits: inferred{Model: "resnet50d", Classes: 1000, Batch: 2, Size: 224},
 }
 
@@ -98,7 +104,7 @@ func train(t *testing.T, j training) []float32 {
 		labels := g.Input("labels", gpu.Int32, j.Batch)
 		weight := g.Input("weight", gpu.Float32, j.Batch)
 		lr = g.Input("lr", gpu.Float32, 1)
-		logits, err := models.Add(g, j.Model, x, models.Options{Classes: j.Classes})
+		logits, err := models.Add(g, j.Model, x, models.Options{Classes: j.Classes, ZeroGamma: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,11 +124,11 @@ func train(t *testing.T, j training) []float32 {
 	p := r.compile(g, "train", "momentum.")
 	rnd := rand.New(rand.NewPCG(1, 2))
 	pictures, labels := make([]float32, j.Steps*j.Batch*j.Size*j.Size*3), make([]int32, j.Steps*j.Batch)
-	for i := range labels { // noise with a faint pattern of the class: the loss falls, but not to nothing
+	for i := range labels { // a wave by class under noise
 		labels[i] = int32(rnd.IntN(j.Classes))
 		n := j.Size * j.Size * 3
 		for k := range n {
-			pictures[i*n+k] = float32(rnd.NormFloat64() + 0.1*math.Sin(float64(labels[i]+1)*float64(k)/100))
+			pictures[i*n+k] = float32(0.5*rnd.NormFloat64() + math.Sin(float64(labels[i]+1)*float64(k)/100))
 		}
 	}
 	r.dump("train.f32", pictures)
@@ -238,8 +244,10 @@ func (r *rig) values(v *graph.Value) []float32 {
 		switch {
 		case v.Role == graph.ConvWeight || v.Role == graph.LinearWeight:
 			data[i] = float32(z * math.Sqrt(2/fan))
-		case v.Role == graph.Gamma || v.Role == graph.GammaLast:
+		case v.Role == graph.Gamma:
 			data[i] = float32(0.6 + 0.1*z)
+		case v.Role == graph.GammaLast:
+			data[i] = float32(0.06 + 0.01*z)
 		case v.Fill == 1: // running variance
 			data[i] = float32(math.Exp(0.2 * z))
 		default: // shifts and means

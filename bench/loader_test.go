@@ -112,7 +112,7 @@ func TestLoaderTrains(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer devs[0].Close()
-	step, err := NewStep(devs[0], "cifar-resnet20", 8, 32, 10)
+	step, err := NewStep(devs[0], nil, "cifar-resnet20", 8, 32, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestLoaderTrains(t *testing.T) {
 	if string(loss) == "\x00\x00\x00\x00" {
 		t.Error("a loss of 0: nothing was trained")
 	}
-	if _, err := NewStep(devs[0], "resnet5", 8, 32, 10); err == nil || !strings.Contains(err.Error(), "resnet50") {
+	if _, err := NewStep(devs[0], nil, "resnet5", 8, 32, 10); err == nil || !strings.Contains(err.Error(), "resnet50") {
 		t.Errorf("unknown model: %v", err)
 	}
 }

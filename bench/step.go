@@ -20,9 +20,14 @@ type Step struct {
 	stream  gpu.Stream
 }
 
-// NewStep compiles the step for batches of pictures [batch,size,size,3].
-func NewStep(dev gpu.Device, model string, batch, size, classes int) (_ *Step, err error) {
-	g, err := stepGraph(model, batch, size, classes)
+// NewStep compiles the step for batches of pictures [batch,size,size,3]. With comm,
+// which may be nil, it sums its gradients over the group.
+func NewStep(dev gpu.Device, comm gpu.Comm, model string, batch, size, classes int) (_ *Step, err error) {
+	replicas := 1
+	if comm != nil {
+		replicas = comm.Size()
+	}
+	g, err := stepGraph(model, batch, size, classes, replicas)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +38,7 @@ func NewStep(dev gpu.Device, model string, batch, size, classes int) (_ *Step, e
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.Program, err = graph.Compile(dev, g, graph.Options{Vars: s.vars}); err != nil {
+	if s.Program, err = graph.Compile(dev, g, graph.Options{Vars: s.vars, Comm: comm}); err != nil {
 		return nil, err
 	}
 	if s.stream, err = dev.NewStream(); err != nil {
@@ -52,7 +57,7 @@ func NewStep(dev gpu.Device, model string, batch, size, classes int) (_ *Step, e
 }
 
 // stepGraph is one training step of a model, as the trainer builds it.
-func stepGraph(model string, batch, size, classes int) (*graph.Graph, error) {
+func stepGraph(model string, batch, size, classes, replicas int) (*graph.Graph, error) {
 	var fault error
 	g, err := graph.Build(true, func(g *graph.Graph) {
 		logits, err := models.Add(g, model, g.Input("x", gpu.Float32, batch, size, size, 3), models.Options{Classes: classes})
@@ -65,7 +70,11 @@ func stepGraph(model string, batch, size, classes int) (*graph.Graph, error) {
 		losses, _ := g.SoftmaxCrossEntropy(logits, target)
 		loss := g.Output("loss", g.Mean(losses))
 		params := g.Params()
-		for i, d := range graph.Gradients(g, loss, params) {
+		grads := graph.Gradients(g, loss, params)
+		if replicas > 1 {
+			grads = g.Add(graph.AllReduce{Scale: 1 / float32(replicas)}, grads...)
+		}
+		for i, d := range grads {
 			op := graph.SGD{Momentum: 0.9, Nesterov: true}
 			if params[i].Role.Decays() {
 				op.WeightDecay = 1e-4

@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"bagpipe/gpu"
 	"bagpipe/gpu/graph"
@@ -12,7 +15,8 @@ import (
 )
 
 // BenchmarkStep measures whole training steps (forward, backward, NAG) on every
-// core, in images per second; -v adds what each kind of op costs.
+// core: images per second by the median step, and CPU time an image; -v adds what
+// each kind of op costs.
 func BenchmarkStep(b *testing.B) {
 	for _, c := range []struct {
 		model                string
@@ -24,7 +28,7 @@ func BenchmarkStep(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer devs[0].Close()
-			s, err := NewStep(devs[0], c.model, c.batch, c.size, c.classes)
+			s, err := NewStep(devs[0], nil, c.model, c.batch, c.size, c.classes)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -46,15 +50,59 @@ func BenchmarkStep(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
+			spent, took := processTime(), make([]float64, 0, 1024)
 			for b.Loop() {
+				start := time.Now()
 				if err := s.Program.Run(); err != nil {
 					b.Fatal(err)
 				}
+				took = append(took, time.Since(start).Seconds())
 			}
-			b.ReportMetric(float64(c.batch)*float64(b.N)/b.Elapsed().Seconds(), "img/s")
+			slices.Sort(took)
+			b.ReportMetric(float64(c.batch)/took[len(took)/2], "img/s") // by the median step
+			b.ReportMetric((processTime()-spent).Seconds()/float64(c.batch*b.N)*1e3, "cpu-ms/img")
 			if testing.Verbose() {
 				logProfile(b, s.Program)
 			}
+		})
+	}
+}
+
+// BenchmarkReplicas divides a step of ResNet-20 at batch 128 among virtual replicas,
+// whose gradients are summed.
+func BenchmarkReplicas(b *testing.B) {
+	for _, spec := range []string{"cpu:0", "cpu:0,cpu:1"} {
+		b.Run(spec, func(b *testing.B) {
+			backend, devs, err := gpu.Open(spec)
+			if err != nil {
+				b.Fatal(err)
+			}
+			comms, err := backend.Connect(devs)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var steps []*Step
+			for i, d := range devs {
+				defer d.Close()
+				s, err := NewStep(d, comms[i], "cifar-resnet20", 128/len(devs), 32, 10)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer s.Close()
+				steps = append(steps, s)
+			}
+			spent := processTime()
+			for b.Loop() {
+				var all errgroup.Group
+				for _, s := range steps {
+					all.Go(s.Program.Run)
+				}
+				if err := all.Wait(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(128*float64(b.N)/b.Elapsed().Seconds(), "img/s")
+			b.ReportMetric((processTime()-spent).Seconds()/float64(128*b.N)*1e3, "cpu-ms/img")
 		})
 	}
 }

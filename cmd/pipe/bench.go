@@ -124,7 +124,7 @@ func (c *benchCmd) measure(ctx context.Context, s cli.Streams, data *shards.Data
 			return r, err
 		}
 		defer func() { err = errors.Join(err, devs.close()) }()
-		step, err := bench.NewStep(devs.list[0], c.Model, batch, c.Size, len(data.Classes))
+		step, err := bench.NewStep(devs.list[0], nil, c.Model, batch, c.Size, len(data.Classes))
 		if err != nil {
 			return r, err
 		}

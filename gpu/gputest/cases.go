@@ -55,6 +55,12 @@ var convShapes = [][10]int{
 	{1, 3, 3, 2, 3, 5, 5, 1, 2, 1},
 	{1, 6, 6, 4, 4, 2, 2, 3, 1, 1},
 	{1, 12, 12, 32, 64, 3, 3, 1, 2, 2},
+	// What fast algorithms for 3x3 like, with edges that cut their tiles.
+	{3, 1, 1, 16, 32, 3, 3, 1, 1, 1},
+	{2, 7, 5, 32, 16, 3, 3, 1, 1, 1},
+	{5, 13, 10, 16, 48, 3, 3, 1, 1, 1},
+	{1, 3, 2, 144, 128, 3, 3, 1, 1, 1},
+	{2, 31, 29, 16, 16, 3, 3, 1, 1, 1}, // several blocks of tiles
 }
 
 func convCases() (cs []testCase) {

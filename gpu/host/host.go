@@ -1,6 +1,7 @@
 // Package host is the CPU backend: it compiles graphs of gpu/graph for the cores
-// of this machine. Convolutions and linear layers run in oneDNN and the rest in
-// the C kernels of this package; a build without cgo runs them in Go, with
+// of this machine. Convolutions and linear layers run in oneDNN, save those on which
+// this package's own products of matrices are faster (winograd.c, taps.c), and the
+// rest in C kernels; a build without cgo runs them in Go, with
 // gonum's BLAS under the convolutions. Plain Go loops for every op stay beside
 // both: graph.Options.Reference selects them and the tests compare against them.
 //

@@ -37,6 +37,18 @@ int layer_run(layer *);
 const char *layer_implementation(const layer *);
 void layer_free(layer *);
 
+// winograd.c: convolutions by Winograd's algorithm, for the layers that
+// winograd_serves; winograd takes y and gives x where the direction is GRAD_X.
+int winograd_serves(const geometry *, int threads);
+size_t winograd_scratch(const geometry *, int threads); // bytes
+void winograd(const geometry *, const float *x, const float *w, float *y, void *scratch);
+void winograd_weights(const geometry *, const float *x, const float *dy, float *dw, void *scratch);
+
+// taps.c: gradients of weights for the layers that taps_serve.
+int taps_serve(const geometry *, int threads);
+size_t taps_scratch(const geometry *, int threads); // bytes
+void taps_weights(const geometry *, const float *x, const float *dy, float *dw, void *scratch);
+
 // kernels.c. rows times c floats unless said otherwise; NULL for absent operands.
 typedef struct {
 	int64_t rows, c;

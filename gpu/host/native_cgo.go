@@ -20,6 +20,7 @@ import (
 type native struct {
 	machine *C.machine
 	err     error // why there is none
+	foreign bool  // leave all layers to oneDNN; benchmarks compare
 }
 
 // openNative must be called on the thread that will run the kernels.
@@ -49,6 +50,7 @@ type work struct {
 	layers  []*C.layer
 	packed  *buffer
 	scratch *buffer
+	least   int // bytes of scratch that others than layers want
 }
 
 // newWork gives the layers that fast has made so far their shared memory.
@@ -57,7 +59,7 @@ func newWork(p *program) (*work, error) {
 	if w == nil {
 		return nil, nil
 	}
-	var packed, scratch C.size_t
+	packed, scratch := C.size_t(0), C.size_t(w.least)
 	for _, l := range w.layers {
 		packed, scratch = max(packed, C.layer_packed(l)), max(scratch, C.layer_scratch(l))
 	}
@@ -169,7 +171,8 @@ func linearLayer(b *binding) (kernel, error) {
 	return newLayer(b, g)
 }
 
-// newLayer makes the oneDNN primitive of a node.
+// newLayer makes the kernel of a convolution or linear layer: this
+// package's own where it serves, oneDNN's otherwise.
 func newLayer(b *binding, g C.geometry) (kernel, error) {
 	if b.dev.native.err != nil {
 		return nil, b.dev.native.err
@@ -182,13 +185,18 @@ func newLayer(b *binding, g C.geometry) (kernel, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
+	if b.work == nil {
+		b.work = &work{}
+	}
+	if bias == nil && residual == nil && !b.dev.native.foreign {
+		if k := b.work.own(&g, C.int(b.dev.threads), pointer(x), pointer(w), pointer(y)); k != nil {
+			return k, nil
+		}
+	}
 	var message [C.ERR_SIZE]C.char
 	l := C.layer_new(b.dev.native.machine, &g, pointer(x), pointer(w), pointer(y), pointer(bias), pointer(residual), &message[0])
 	if l == nil {
 		return nil, errors.New(C.GoString(&message[0]))
-	}
-	if b.work == nil {
-		b.work = &work{}
 	}
 	b.work.layers = append(b.work.layers, l)
 	return func() error {
@@ -197,4 +205,25 @@ func newLayer(b *binding, g C.geometry) (kernel, error) {
 		}
 		return nil
 	}, nil
+}
+
+// own returns the kernel of a convolution in this package's own code, or nil where
+// oneDNN's serves better.
+func (w *work) own(g *C.geometry, threads C.int, x, weights, y *C.float) kernel {
+	want := func(scratch C.size_t) { w.least = max(w.least, int(scratch)) }
+	switch {
+	case C.winograd_serves(g, threads) != 0 && g.direction == C.GRAD_W:
+		want(C.winograd_scratch(g, threads))
+		return always(func() { C.winograd_weights(g, x, y, weights, start(w.scratch)) })
+	case C.winograd_serves(g, threads) != 0:
+		want(C.winograd_scratch(g, threads))
+		if g.direction == C.GRAD_X {
+			x, y = y, x
+		}
+		return always(func() { C.winograd(g, x, weights, y, start(w.scratch)) })
+	case C.taps_serve(g, threads) != 0:
+		want(C.taps_scratch(g, threads))
+		return always(func() { C.taps_weights(g, x, y, weights, start(w.scratch)) })
+	}
+	return nil
 }
