@@ -33,23 +33,25 @@ func ReadCurve(run string) (Curve, error) {
 	}
 	defer f.Close()
 	c := Curve{Run: filepath.Base(run)}
-	for in := bufio.NewScanner(f); in.Scan(); {
+	in := bufio.NewScanner(f)
+	for in.Scan() {
 		var m struct {
-			Epoch *float64 `json:"epoch"`
-			Top1  *float64 `json:"top1"`
-			Loss  float64  `json:"loss"`
-			Train *float64 `json:"train_loss"`
-			Eval  bool     `json:"eval"`
+			Epoch     int      `json:"epoch"` // counted from 0
+			Top1      *float64 `json:"top1"`
+			TrainLoss *float64 `json:"train_loss"`
 		}
-		if json.Unmarshal(in.Bytes(), &m) != nil || m.Epoch == nil || m.Top1 == nil || m.Train == nil {
+		if json.Unmarshal(in.Bytes(), &m) != nil || m.Top1 == nil || m.TrainLoss == nil {
 			continue
 		}
-		c.Epoch = append(c.Epoch, *m.Epoch+1)
+		c.Epoch = append(c.Epoch, float64(m.Epoch+1))
 		c.Top1 = append(c.Top1, *m.Top1)
-		c.Loss = append(c.Loss, *m.Train)
+		c.Loss = append(c.Loss, *m.TrainLoss)
+	}
+	if err := in.Err(); err != nil {
+		return c, fmt.Errorf("bench: %s: %w (is it the metrics of a run?)", path, err)
 	}
 	if len(c.Epoch) == 0 {
-		return c, fmt.Errorf("bench: %s holds no evaluation yet", path)
+		return c, fmt.Errorf("bench: %s holds no evaluation yet (let the run reach the end of an epoch)", path)
 	}
 	return c, nil
 }

@@ -22,6 +22,7 @@ type grammar struct {
 	Train   trainCmd   `cmd:"" help:"Train a model on a data set, or go on with a run."`
 	Eval    evalCmd    `cmd:"" help:"Evaluate a trained model on every picture of a split."`
 	Predict predictCmd `cmd:"" help:"Classify picture files with a trained model."`
+	Compare compareCmd `cmd:"" help:"Draw the accuracy and loss of runs by epoch."`
 	Bench   benchCmd   `cmd:"" help:"Measure the input pipeline, alone or with training."`
 	Show    showCmd    `cmd:"" help:"List the models, or the layers of one."`
 	Recipes recipesCmd `cmd:"" help:"List the recipes."`
@@ -36,6 +37,7 @@ Examples:
   pipe train --data runs/demo/pictures.shards --recipe demo --epochs 2
   pipe eval --data runs/demo/pictures.shards --model runs/demo/run
   pipe predict --model runs/demo/run runs/demo/pictures/val/ring/00000.jpg
+  pipe compare runs/demo/run
   pipe bench --data runs/demo/pictures.shards --size 32 --images 5000
   pipe show resnet50d
   pipe recipes
