@@ -86,7 +86,7 @@ func PlotCurves(curves []Curve, path string) error {
 	}
 	loss.Legend.Top = true
 	img := vgimg.New(26*vg.Centimeter, 10*vg.Centimeter)
-	tiles := draw.Tiles{Rows: 1, Cols: 2, PadX: vg.Centimeter, PadTop: vg.Points(4), PadRight: vg.Points(8)}
+	tiles := draw.Tiles{Rows: 1, Cols: 2, PadX: vg.Centimeter, PadTop: vg.Points(4), PadLeft: vg.Points(8), PadRight: vg.Points(8)}
 	dc := draw.New(img)
 	for col, p := range []*plot.Plot{top1, loss} {
 		p.Draw(tiles.At(dc, col, 0))
