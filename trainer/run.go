@@ -33,6 +33,7 @@ type run struct {
 	mixupOff   int // first epoch without mixup; 0 = there is no mixup
 
 	at      state
+	waited  time.Time // when the step at hand began to wait for its batches
 	saved   time.Time
 	metrics *metrics
 	named   map[int]bool // bad pictures that were noted
