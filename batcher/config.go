@@ -12,7 +12,8 @@
 // any Position, and for any split over ranks (the ranks' batches laid end to end are
 // the batch of one rank, up to mixup's partners, which are picked within a rank).
 //
-// A picture that cannot be read or decoded never stops a run: see Batch.Bad.
+// A damaged picture never stops a run: see Batch.Bad. A disk that fails does: see
+// Loader.Next.
 package batcher
 
 import (
@@ -22,6 +23,7 @@ import (
 	"runtime"
 
 	"bagpipe/gpu"
+	"bagpipe/shards"
 	"bagpipe/stages/vision"
 )
 
@@ -33,7 +35,8 @@ type Source interface {
 	// Label returns the class of record i.
 	Label(i int) int32
 	// Read returns the encoded picture of record i, valid until the next call with
-	// the same buf, which it may grow and use.
+	// the same buf, which it may grow and use. Another record takes the place of one
+	// with an error of which shards.OfRecord is true; any other error ends the loader.
 	Read(i int, buf *[]byte) ([]byte, error)
 }
 
@@ -53,6 +56,9 @@ type Config struct {
 	Workers     int // goroutines that read and decode; 0 = GOMAXPROCS
 	Ring        int // batches in memory; 0 = 3: one with the device, one ready, one being filled
 	Seed        uint64
+	// ShuffleBlock shuffles training in blocks of so many consecutive records, for
+	// storage that is fast in sequence alone (shards.NewBlockOrder); 0 = in full.
+	ShuffleBlock int
 	// Mixup is the alpha of mixup's Beta(alpha, alpha); 0 = off. It acts in training
 	// only.
 	Mixup         float64
@@ -93,6 +99,7 @@ func (c Config) Validate() error {
 	fault(c.Rank < 0 || c.Rank >= max(c.World, 1), "rank %d of a world of %d", c.Rank, max(c.World, 1))
 	fault(c.Workers < 0, "%d workers, want at least 1 (0 = all cores)", c.Workers)
 	fault(c.Ring < 0, "ring of %d batches, want at least 1 (0 = 3)", c.Ring)
+	fault(c.ShuffleBlock < 0, "shuffle blocks of %d records, want at least 1 (0 = shuffle in full)", c.ShuffleBlock)
 	fault(!(c.Mixup >= 0) || math.IsInf(c.Mixup, 1), "mixup alpha %g, want a finite number of at least 0", c.Mixup)
 	fault(c.MixupOffEpoch < 0, "mixup off from epoch %d, want at least 0", c.MixupOffEpoch)
 	fault(c.Vision.Size < 1, "pictures of side %d, want at least 1", c.Vision.Size)
@@ -131,6 +138,14 @@ func (c Config) StepsPerEpoch() int {
 	}
 	perRank := n/world + min(n%world, 1)
 	return perRank/c.Batch + min(perRank%c.Batch, 1)
+}
+
+// order returns the order of an epoch.
+func (c Config) order(epoch int) shards.Order {
+	if c.Train && c.ShuffleBlock > 0 {
+		return shards.NewBlockOrder(c.Source.Len(), c.Seed, epoch, c.ShuffleBlock)
+	}
+	return shards.NewOrder(c.Source.Len(), c.Seed, epoch, c.Train)
 }
 
 // sampleBytes is the size of one slot of Batch.Images.
