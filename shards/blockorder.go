@@ -16,7 +16,7 @@ type blocks struct {
 
 // NewBlockOrder returns an order for storage that is fast in sequence alone: it visits
 // blocks of size consecutive records, and mixes the records of up to WindowBlocks
-// blocks. Whoever reads needs one window in memory, and reads it in pieces of a block.
+// blocks. Whoever reads ahead needs one window in memory, and finds it in pieces of a block.
 //
 // In each epoch the records, laid on a ring, are cut into blocks at another place. The whole
 // blocks are permuted, the short one that may be left comes last, so

@@ -9,7 +9,7 @@ import (
 
 var le = binary.LittleEndian
 
-// index holds the columns of one shard, 23 bytes a record while no record is compressed, 27 otherwise.
+// index holds the columns of one shard, 17 bytes a record while no record is compressed, 21 otherwise.
 type index struct {
 	offset []uint32 // n+1: record i lies at offset[i]..offset[i+1] of the file
 	raw    []uint32 // nil when every record is stored as it is

@@ -22,7 +22,7 @@
 //	         | index crc u32 | names crc u32 | crc of header and these 36 bytes u32 | "BAGTRAIL"
 //
 // Every read checks the record's CRC32C, over the bytes as they lie in the file, before they are decompressed.
-// An opened index keeps 23 bytes a record in memory.
+// An opened index keeps 17 bytes a record in memory, 21 in shards with compressed records.
 //
 // Buffers: Read fills the caller's own buffer. The package keeps no reference to a buffer it was handed.
 //
