@@ -119,7 +119,7 @@ func TestBadRecordsAreListedOnce(t *testing.T) {
 		}
 		b.Release()
 	}
-	if want := []BadRecord{{4, "record 4: crc"}, {13, "not a picture"}}; !reflect.DeepEqual(l.Bad(), want) {
+	if want := []BadRecord{{4, "shards: record 4: crc"}, {13, "not a picture"}}; !reflect.DeepEqual(l.Bad(), want) {
 		t.Errorf("got %v, want %v", l.Bad(), want)
 	}
 }

@@ -19,7 +19,7 @@ type Batch struct {
 	Partners    gpu.HostBuffer // int32[Batch]: labels of the mixed-in samples (= Labels where nothing is mixed in)
 	Lambda      gpu.HostBuffer // float32[Batch]: weight of Labels, 1-Lambda is that of Partners (1 where nothing is mixed in)
 	Index       []int          // record numbers of the pictures, after replacement
-	// Bad counts the samples whose own picture could not be read or decoded. In
+	// Bad counts the samples whose own picture is damaged or cannot be decoded. In
 	// training the next good record of the epoch's order stands in for it, label
 	// included (after 16 bad ones in a row: a zero picture of label -1, without
 	// mixup). In evaluation, where each picture counts once, it is a zero picture of

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"bagpipe/gpu"
+	"bagpipe/shards"
 	"bagpipe/stages/vision"
 )
 
@@ -25,7 +26,7 @@ func (r records) Label(i int) int32 { return int32(i % 10) }
 
 func (r records) Read(i int, buf *[]byte) ([]byte, error) {
 	if r.unreadable[i] {
-		return nil, fmt.Errorf("record %d: crc", i)
+		return nil, &shards.MalformedError{Place: fmt.Sprintf("record %d", i), Problem: "crc"}
 	}
 	if cap(*buf) < 5 {
 		*buf = make([]byte, 5)

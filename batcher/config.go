@@ -12,7 +12,8 @@
 // any Position, and for any split over ranks (the ranks' batches laid end to end are
 // the batch of one rank, up to mixup's partners, which are picked within a rank).
 //
-// A picture that cannot be read or decoded never stops a run: see Batch.Bad.
+// A damaged picture never stops a run: see Batch.Bad. A disk that fails does: see
+// Loader.Next.
 package batcher
 
 import (
@@ -33,7 +34,8 @@ type Source interface {
 	// Label returns the class of record i.
 	Label(i int) int32
 	// Read returns the encoded picture of record i, valid until the next call with
-	// the same buf, which it may grow and use.
+	// the same buf, which it may grow and use. Another record takes the place of one
+	// with an error of which shards.OfRecord is true; any other error ends the loader.
 	Read(i int, buf *[]byte) ([]byte, error)
 }
 

@@ -85,10 +85,10 @@ func New(ctx context.Context, c Config, from Position) (*Loader, error) {
 	l.consumer = l.pipe.Stage("consumer", 1)
 	l.pipe.Go("feed", func(ctx context.Context) error { return l.feed(ctx, from.Step) })
 	for _, p := range l.procs {
-		l.pipe.Go("vision", func(ctx context.Context) error { l.perform(ctx, p); return nil })
+		l.pipe.Go("vision", func(ctx context.Context) error { return l.perform(ctx, p) })
 	}
 	l.close = sync.OnceValue(func() error {
-		_ = l.pipe.Stop() // only ever the error of New's context, which Next tells
+		_ = l.pipe.Stop() // Next tells the error
 		return l.release()
 	})
 	return l, nil
@@ -161,7 +161,11 @@ func (l *Loader) feed(ctx context.Context, step int) error {
 }
 
 // Next returns the next batch, once it is ready. The error is io.EOF at the end of an
-// evaluation, that of ctx or of New's context when one is done, or ErrClosed.
+// evaluation, that of ctx or of New's context when one is done, ErrClosed, or what ended
+// the loader: an error of the source that is not a record's (shards.OfRecord), such as a
+// *shards.IOError, or a *stages.PanicError. It comes at once, before batches that are
+// ready, and again with every call. A new loader at the first step not delivered goes on
+// as if nothing had been.
 func (l *Loader) Next(ctx context.Context) (*Batch, error) {
 	start := time.Now()
 	if l.held > 0 {

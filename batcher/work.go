@@ -2,8 +2,10 @@ package batcher
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"bagpipe/shards"
 	"bagpipe/stages"
 )
 
@@ -20,22 +22,34 @@ type worker struct {
 	proc processor
 	buf  []byte           // of Source.Read
 	busy [3]time.Duration // of the sample at hand: read, vision, batch
+
+	doing  string // what it is about, should it panic
+	record int    // likewise
 }
 
-// perform fills slots until there are no more.
-func (l *Loader) perform(ctx context.Context, p processor) {
+// perform fills slots until there are no more. The error is the source's, of a kind that
+// no other record can make good, or a panic.
+func (l *Loader) perform(ctx context.Context, p processor) (err error) {
 	w := &worker{l: l, proc: p}
+	defer func() {
+		if v := recover(); v != nil {
+			err = stages.Panicked(fmt.Sprintf("%s: record %d", w.doing, w.record), v)
+		}
+	}()
 	idle := time.Now()
 	for {
 		s, ok := stages.Recv(ctx, l.work)
 		if !ok {
-			return
+			return nil
 		}
 		l.fused[0].Sample(len(l.work))
 		start := time.Now()
 		w.busy = [3]time.Duration{}
-		w.fill(s.b, s.i)
+		if err := w.fill(s.b, s.i); err != nil {
+			return fmt.Errorf("stage read: %w", err)
+		}
 		mixed := time.Now()
+		w.doing = "batch"
 		w.finish(s.b, s.i)
 		end := time.Now()
 		w.busy[2] = end.Sub(mixed)
@@ -46,15 +60,15 @@ func (l *Loader) perform(ctx context.Context, p processor) {
 	}
 }
 
-// fill makes the sample of slot i.
-func (w *worker) fill(b *Batch, i int) {
+// fill makes the sample of slot i. An error ends the run.
+func (w *worker) fill(b *Batch, i int) error {
 	c := &w.l.c
 	size := c.sampleBytes()
 	dst := b.Images.Bytes()[i*size : (i+1)*size : (i+1)*size]
 	b.Index[i], b.labels[i] = -1, padding
 	if i >= b.N {
 		clear(dst)
-		return
+		return nil
 	}
 	pos, tries := b.first+i, 0
 	if c.Train {
@@ -67,31 +81,41 @@ func (w *worker) fill(b *Batch, i int) {
 			at -= b.order.Len()
 		}
 		record := b.order.At(at)
-		err := w.make(dst, b.Epoch, record)
-		if err == nil {
-			b.Index[i], b.labels[i] = record, c.Source.Label(record)
-			return
+		bad, err := w.make(dst, b.Epoch, record)
+		if err != nil {
+			return err
 		}
-		w.l.report(record, err)
+		if bad == nil {
+			b.Index[i], b.labels[i] = record, c.Source.Label(record)
+			return nil
+		}
+		w.l.report(record, bad)
 		if try == 0 {
 			b.bad.Add(1)
 		}
 	}
 	clear(dst)
+	return nil
 }
 
-// make reads, decodes and augments one record into dst.
-func (w *worker) make(dst []byte, epoch, record int) error {
+// make reads, decodes and augments one record into dst. What is wrong with the record is
+// bad; err is the disk's.
+func (w *worker) make(dst []byte, epoch, record int) (bad, err error) {
+	w.doing, w.record = "read", record
 	start := time.Now()
 	src, err := w.l.c.Source.Read(record, &w.buf)
 	read := time.Now()
 	w.busy[0] += read.Sub(start)
 	if err != nil {
-		return err
+		if shards.OfRecord(err) {
+			return err, nil
+		}
+		return nil, err
 	}
-	err = w.proc.Process(dst, src, w.l.c.Seed, epoch, record)
+	w.doing = "vision"
+	bad = w.proc.Process(dst, src, w.l.c.Seed, epoch, record)
 	w.busy[1] += time.Since(read)
-	return err
+	return bad, nil
 }
 
 // finish mixes the pair of slot i when it is the second of the two to be filled, so

@@ -59,7 +59,7 @@ func Example_oneImage() {
 	m := train.Meta(0)
 	fmt.Printf("shard record   0 of %d: %s %dx%d, %d components, label %d\n", train.Len(), m.Format, m.Width, m.Height, m.Components, m.Label)
 
-	// read: a view of the mapped file, its CRC checked.
+	// read: into the caller's buffer, its CRC checked.
 	var buf []byte
 	record, err := train.Read(0, &buf)
 	check(err)

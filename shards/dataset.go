@@ -4,14 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 )
 
-// Dataset is an opened folder of shards: manifest and index in memory, records mapped. Its methods and those
+// Dataset is an opened folder of shards: manifest and index in memory, records in the files. Its methods and those
 // of its splits are safe for concurrent use, Close excepted.
 type Dataset struct {
 	Dir      string
@@ -24,9 +26,21 @@ type Dataset struct {
 	z      *zstd.Decoder
 }
 
-// Open maps every shard of a data set and checks sizes, indexes and labels against the manifest; records are
-// checked as they are read. Errors are *MalformedError, *UnsupportedError or the file system's.
-func Open(dir string) (_ *Dataset, err error) {
+// Options of opening a data set.
+type Options struct {
+	Open func(path string) (Input, error) // opens a shard file; nil: the operating system's
+}
+
+// Open opens every shard of a data set and checks sizes, indexes and labels against the manifest; records are
+// checked as they are read. Errors are *MalformedError, *UnsupportedError or the file system's. Each shard
+// keeps its file open.
+func Open(dir string) (*Dataset, error) { return OpenWith(dir, Options{}) }
+
+// OpenWith is Open with options.
+func OpenWith(dir string, o Options) (_ *Dataset, err error) {
+	if o.Open == nil {
+		o.Open = osOpen
+	}
 	m, err := ReadManifest(dir)
 	if err != nil {
 		return nil, err
@@ -42,21 +56,61 @@ func Open(dir string) (_ *Dataset, err error) {
 		}
 	}()
 	for _, info := range m.Splits {
-		s := &Split{Name: info.Name, start: []int{0}}
-		d.splits = append(d.splits, s)
+		s := &Split{Name: info.Name, start: make([]int, 1, len(info.Shards)+1), shards: make([]*shard, len(info.Shards))}
 		for _, f := range info.Shards {
-			sh, err := openShard(filepath.Join(dir, f.File), z)
-			if err != nil {
-				return nil, err
-			}
-			s.shards = append(s.shards, sh)
-			s.start = append(s.start, s.start[len(s.start)-1]+sh.x.len())
-			if err := sh.agrees(f, len(m.Classes)); err != nil {
-				return nil, err
-			}
+			s.start = append(s.start, s.start[len(s.start)-1]+f.Records)
 		}
+		d.splits = append(d.splits, s)
+	}
+	if err := d.openShards(o); err != nil {
+		return nil, err
 	}
 	return d, nil
+}
+
+// openShards opens all shards on all cores, as unpacking and checking the indexes of millions of records takes
+// seconds on one. The error is that of the first shard in the manifest's order that has one.
+func (d *Dataset) openShards(o Options) error {
+	type job struct {
+		info ShardInfo
+		to   **shard
+		err  error
+	}
+	var jobs []*job
+	for k, info := range d.Manifest.Splits {
+		for i, f := range info.Shards {
+			jobs = append(jobs, &job{info: f, to: &d.splits[k].shards[i]})
+		}
+	}
+	var next atomic.Int64
+	var failed atomic.Bool
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(jobs)) {
+		workers.Go(func() {
+			opener := &opener{open: o.Open, z: d.z}
+			// Jobs are taken in order, so all before one that fails are done.
+			for !failed.Load() {
+				i := int(next.Add(1)) - 1
+				if i >= len(jobs) {
+					return
+				}
+				j := jobs[i]
+				if *j.to, j.err = opener.shard(filepath.Join(d.Dir, j.info.File)); j.err == nil {
+					j.err = (*j.to).agrees(j.info, len(d.Classes))
+				}
+				if j.err != nil {
+					failed.Store(true)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	for _, j := range jobs {
+		if j.err != nil {
+			return j.err
+		}
+	}
+	return nil
 }
 
 // agrees checks an opened shard against its line of the manifest.
@@ -75,12 +129,14 @@ func (s *shard) agrees(f ShardInfo, classes int) error {
 	return nil
 }
 
-// Close unmaps the shards. Slices that Read returned must not be touched afterwards.
+// Close closes the files. Slices that Read returned stay what they are: buffers of the callers.
 func (d *Dataset) Close() error {
 	var errs []error
 	for _, s := range d.splits {
 		for _, sh := range s.shards {
-			errs = append(errs, sh.m.close())
+			if sh != nil { // opening failed before it
+				errs = append(errs, sh.in.Close())
+			}
 		}
 	}
 	d.splits = nil
@@ -152,10 +208,11 @@ func (s *Split) Codec(i int) (c Codec, stored int) {
 	return x.codec(j), x.stored(j)
 }
 
-// Read returns the picture bytes of record i, CRC checked. A record that is not compressed comes back as a
-// view of the map, valid until the Dataset is closed and not to be written; any other is unpacked into *buf,
-// which grows as needed, and is valid until the next Read with the same buf. buf may be nil, at the price of an
-// allocation.
+// Read returns the picture bytes of record i, CRC checked, in *buf, which grows as needed: they are the
+// caller's, valid until the next Read with the same buf. buf may be nil, at the price of an allocation.
+//
+// An error for which OfRecord is true is about this record alone; any other is the file system's, mostly an
+// *IOError: then other records are not to be relied on either.
 func (s *Split) Read(i int, buf *[]byte) ([]byte, error) {
 	k, j := s.locate(i)
 	return s.shards[k].read(j, buf)

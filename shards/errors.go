@@ -1,6 +1,9 @@
 package shards
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // A MalformedError says that bytes are damaged, cut short, or never were a data set.
 type MalformedError struct {
@@ -19,6 +22,28 @@ type UnsupportedError struct {
 
 // Error gives place, problem and remedy on one line.
 func (e *UnsupportedError) Error() string { return line(e.Place, e.Problem, e.Remedy) }
+
+// An IOError says that the file system did not give the bytes of an opened shard: the disk or the connection to it
+// failed, or the file was cut short in place. It says nothing about a record, so no other record can stand in.
+type IOError struct {
+	Place  string // file
+	Err    error  // the file system's; io.ErrUnexpectedEOF where bytes are missing
+	Remedy string
+}
+
+// Error gives place, cause and remedy on one line.
+func (e *IOError) Error() string { return line(e.Place, e.Err.Error(), e.Remedy) }
+
+// Unwrap returns the file system's error.
+func (e *IOError) Unwrap() error { return e.Err }
+
+// OfRecord reports whether err is about the bytes of one record: damaged, or of a kind this program does not know. The
+// records beside it can still be read. Every other error of Read is the file system's.
+func OfRecord(err error) bool {
+	var m *MalformedError
+	var u *UnsupportedError
+	return errors.As(err, &m) || errors.As(err, &u)
+}
 
 func line(place, problem, remedy string) string {
 	s := "shards: " + place + ": " + problem

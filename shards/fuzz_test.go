@@ -38,7 +38,7 @@ func FuzzOpenShard(f *testing.F) {
 			if err := os.WriteFile(path, file, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			s, err := openShard(path, z)
+			s, err := (&opener{open: osOpen, z: z}).shard(path)
 			if err != nil {
 				if !wanted(err) {
 					t.Fatal(err)
@@ -55,7 +55,7 @@ func FuzzOpenShard(f *testing.F) {
 					t.Fatal(i, len(got), err)
 				}
 			}
-			s.m.close()
+			s.in.Close()
 		}
 	})
 }

@@ -2,6 +2,7 @@ package shards
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -194,15 +195,15 @@ func parseTrailer(place string, head, tail []byte, size int64) (trailer, error) 
 }
 
 // unpack checks and decompresses a footer block whose raw size is claimed by the trailer. The claim must be
-// plausible, and what comes out must fit it.
-func unpack(z *zstd.Decoder, place, what string, stored []byte, crc, raw uint32) ([]byte, error) {
+// plausible, and what comes out must fit it. It goes into buf, which grows as needed.
+func unpack(z *zstd.Decoder, place, what string, stored []byte, crc, raw uint32, buf []byte) ([]byte, error) {
 	if got := crcOf(stored); got != crc {
 		return nil, malformed(place, "%s crc 0x%08x, want 0x%08x", what, got, crc)
 	}
 	if !Zstd.plausible(len(stored), int(raw)) {
 		return nil, malformed(place, "%s: %d bytes cannot come from %d", what, raw, len(stored))
 	}
-	out, err := decode(z, Zstd, make([]byte, 0, raw), stored, int(raw))
+	out, err := decode(z, Zstd, slices.Grow(buf[:0], int(raw)), stored, int(raw))
 	if err != nil {
 		return nil, malformed(place, "%s: %v", what, err)
 	}

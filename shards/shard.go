@@ -2,7 +2,6 @@ package shards
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -12,105 +11,124 @@ import (
 // shard is one opened file. The decoder is the data set's, safe for concurrent use.
 type shard struct {
 	file string // base name, for messages
-	m    *mapping
+	in   Input
 	t    trailer
 	x    *index
 	z    *zstd.Decoder
-	size int64
+	size int64 // when it was opened
 }
 
-func openShard(path string, z *zstd.Decoder) (s *shard, err error) {
-	place := filepath.Base(path)
-	f, err := os.Open(path)
+// opener opens shards one after the other. It keeps its scratch from one to the next, so that opening many
+// leaves no more garbage than opening the largest.
+type opener struct {
+	open        func(path string) (Input, error)
+	z           *zstd.Decoder
+	packed, raw []byte // index as it lies in the file, and unpacked
+}
+
+func (o *opener) shard(path string) (*shard, error) {
+	in, err := o.open(path)
 	if err != nil {
-		return nil, fmt.Errorf("shards: %w (%s)", err, remakeIt)
+		return nil, explainOpen(err)
 	}
-	fi, err := f.Stat()
-	if err == nil && !fi.Mode().IsRegular() {
-		err = malformed(place, "not a regular file")
-	}
-	if err == nil && fi.Size() < headerSize+trailerSize {
-		err = malformed(place, "%d bytes are too few for a shard: the file is cut short or no shard", fi.Size())
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	m, err := openMapping(f, fi.Size())
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("shards: %w", err)
-	}
-	s = &shard{file: place, m: m, z: z, size: fi.Size()}
-	if err := s.load(); err != nil {
-		m.close()
+	s := &shard{file: filepath.Base(path), in: in, z: o.z}
+	if err := o.load(s); err != nil {
+		in.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *shard) load() error {
-	head, err := s.m.at(0, headerSize, nil)
+func (o *opener) load(s *shard) error {
+	fi, err := s.in.Stat()
 	if err != nil {
-		return fmt.Errorf("shards: %s: %w", s.file, err)
+		return fmt.Errorf("shards: %w", err)
 	}
-	tail, err := s.m.at(s.size-trailerSize, trailerSize, nil)
-	if err != nil {
-		return fmt.Errorf("shards: %s: %w", s.file, err)
+	if !fi.Mode().IsRegular() {
+		return malformed(s.file, "not a regular file")
 	}
-	if s.t, err = parseTrailer(s.file, head, tail, s.size); err != nil {
+	if s.size = fi.Size(); s.size < headerSize+trailerSize {
+		return malformed(s.file, "%d bytes are too few for a shard: the file is cut short or no shard", s.size)
+	}
+	var head [headerSize]byte
+	var tail [trailerSize]byte
+	if err := s.readAt(head[:], 0); err != nil {
 		return err
 	}
-	stored, err := s.m.at(int64(s.t.indexOffset), int(uint64(s.size)-trailerSize-s.t.indexOffset), nil)
-	if err != nil {
-		return fmt.Errorf("shards: %s: %w", s.file, err)
+	if err := s.readAt(tail[:], s.size-trailerSize); err != nil {
+		return err
 	}
-	raw, err := unpack(s.z, s.file, "index", stored, s.t.indexCRC, s.t.indexRaw)
+	if s.t, err = parseTrailer(s.file, head[:], tail[:], s.size); err != nil {
+		return err
+	}
+	packed, err := s.block(o.packed, s.t.indexOffset, uint64(s.size)-trailerSize)
 	if err != nil {
 		return err
 	}
-	s.x, err = parseIndex(s.file, raw, int(s.t.records), uint32(s.t.namesOffset))
+	o.packed = packed
+	if o.raw, err = unpack(s.z, s.file, "index", packed, s.t.indexCRC, s.t.indexRaw, o.raw); err != nil {
+		return err
+	}
+	s.x, err = parseIndex(s.file, o.raw, int(s.t.records), uint32(s.t.namesOffset))
 	return err
+}
+
+// block reads bytes from..to of the file into buf, which grows as needed.
+func (s *shard) block(buf []byte, from, to uint64) ([]byte, error) {
+	n := int(to - from)
+	buf = slices.Grow(buf[:0], n)[:n]
+	if err := s.readAt(buf, int64(from)); err != nil {
+		return buf, err
+	}
+	return buf, nil
 }
 
 // read gives record i; see Split.Read for who owns the bytes.
 func (s *shard) read(i int, buf *[]byte) ([]byte, error) {
-	codec := s.x.codec(i)
-	into := buf
-	if codec != None {
-		into = nil // the caller's buffer is for the unpacked bytes
-	}
-	stored, err := s.m.at(int64(s.x.offset[i]), s.x.stored(i), into)
-	if err != nil {
-		return nil, fmt.Errorf("shards: %s: record %d: %w", s.file, i, err)
-	}
-	if got := crcOf(stored); got != s.x.crc[i] {
-		return nil, &MalformedError{Place: fmt.Sprintf("%s: record %d", s.file, i),
-			Problem: fmt.Sprintf("crc 0x%08x, want 0x%08x", got, s.x.crc[i]), Remedy: "run shardify verify"}
-	}
-	if codec == None {
-		return stored, nil
-	}
+	codec, stored, raw := s.x.codec(i), s.x.stored(i), s.x.rawLen(i)
 	var own []byte
 	if buf == nil {
 		buf = &own
 	}
-	raw := s.x.rawLen(i)
-	*buf = slices.Grow((*buf)[:0], raw)
-	out, err := decode(s.z, codec, *buf, stored, raw)
-	if err != nil {
-		return nil, &MalformedError{Place: fmt.Sprintf("%s: record %d", s.file, i), Problem: err.Error(), Remedy: "run shardify verify"}
+	// The unpacked bytes of a compressed record come first in the buffer, the packed ones behind them.
+	head := raw
+	if codec == None {
+		head = 0
 	}
-	*buf = (*buf)[:raw]
+	all := grown(buf, head+stored)
+	packed := all[head:]
+	if err := s.readAt(packed, int64(s.x.offset[i])); err != nil {
+		err.Place = fmt.Sprintf("%s: record %d", s.file, i)
+		return nil, err
+	}
+	damaged := func(problem string) error {
+		return &MalformedError{Place: fmt.Sprintf("%s: record %d", s.file, i), Problem: problem, Remedy: "run shardify verify"}
+	}
+	if got := crcOf(packed); got != s.x.crc[i] {
+		return nil, damaged(fmt.Sprintf("crc 0x%08x, want 0x%08x", got, s.x.crc[i]))
+	}
+	if codec == None {
+		return packed, nil
+	}
+	out, err := decode(s.z, codec, all[:0:raw], packed, raw)
+	if err != nil {
+		return nil, damaged(err.Error())
+	}
 	return out, nil
 }
 
+// grown makes *buf at least n bytes long, old content lost, and returns n of them.
+func grown(buf *[]byte, n int) []byte {
+	*buf = slices.Grow((*buf)[:0], n)[:n]
+	return (*buf)[:n:n]
+}
+
 func (s *shard) names() ([]string, error) {
-	stored, err := s.m.at(int64(s.t.namesOffset), int(s.t.indexOffset-s.t.namesOffset), nil)
+	packed, err := s.block(nil, s.t.namesOffset, s.t.indexOffset)
 	if err != nil {
-		return nil, fmt.Errorf("shards: %s: %w", s.file, err)
+		return nil, err
 	}
-	raw, err := unpack(s.z, s.file, "names", stored, s.t.namesCRC, s.t.namesRaw)
+	raw, err := unpack(s.z, s.file, "names", packed, s.t.namesCRC, s.t.namesRaw, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -24,15 +24,16 @@
 // Every read checks the record's CRC32C, over the bytes as they lie in the file, before they are decompressed.
 // An opened index keeps 23 bytes a record in memory.
 //
-// Buffers: Read returns either a view of the mapped file, valid until Close and never to be written, or the
-// caller's own buffer. The package keeps no reference to a buffer it was handed.
+// Buffers: Read fills the caller's own buffer. The package keeps no reference to a buffer it was handed.
 //
 // Refused: records of 4 GiB or more in one shard, a record that is empty or above MaxRecord bytes, a side above
 // 65535, a name above 4096 bytes, sizes that the bytes present cannot unpack to. What opening takes in memory is
 // bounded by the size of the file.
 //
-// A mapped file that another program cuts short while it is open ends the process (SIGBUS), as with any map:
-// replace data sets by renaming, never in place.
+// Faults come in two kinds (OfRecord). What is wrong with one record's bytes is a *MalformedError or an
+// *UnsupportedError, and another record can stand in. What the file system does not give is an *IOError, and none
+// can. Files are read, not mapped, so that a failing disk or a file cut short is an error and never a signal;
+// a file removed or replaced by renaming while it is open is read on.
 package shards
 
 import (

@@ -24,6 +24,7 @@ func Verify(ctx context.Context, dir string, progress func(bytes int64)) (faults
 		return nil, fmt.Errorf("shards: %w", err)
 	}
 	defer z.Close()
+	o := &opener{open: osOpen, z: z}
 	var buf []byte
 	for _, split := range m.Splits {
 		for _, f := range split.Shards {
@@ -39,13 +40,13 @@ func Verify(ctx context.Context, dir string, progress func(bytes int64)) (faults
 			if sum != f.SHA256 {
 				faults = append(faults, malformed(f.File, "sha256 %.12s, want %.12s", sum, f.SHA256))
 			}
-			s, err := openShard(path, z)
+			s, err := o.shard(path)
 			if err != nil {
 				faults = append(faults, err)
 				continue
 			}
 			faults = append(faults, s.verify(ctx, f, len(m.Classes), &buf)...)
-			s.m.close()
+			s.in.Close()
 			if progress != nil {
 				progress(f.Bytes)
 			}

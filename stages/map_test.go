@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -228,4 +229,35 @@ func BenchmarkHop(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestPanicEndsThePipeline panics in a worker of a stage in the middle, and in a source.
+func TestPanicEndsThePipeline(t *testing.T) {
+	boom := errors.New("boom")
+	for _, where := range []string{"a", "count"} {
+		for _, workers := range []int{1, 4} {
+			synctest.Test(t, func(t *testing.T) {
+				p := New(t.Context())
+				in := count(p, 1e6)
+				if where == "count" {
+					in = From(p, "count", func(yield func(int, error) bool) { yield(0, nil); panic(boom) })
+				}
+				mid := Map(p, "a", workers, 3, in, func(_ context.Context, i int) (int, error) {
+					if i == 37 {
+						panic(boom)
+					}
+					return i, nil
+				})
+				n := 0
+				for range Map(p, "b", workers, 0, mid, same) {
+					n++
+				}
+				err := p.Wait()
+				var e *PanicError
+				if !errors.As(err, &e) || e.Stage != where || !errors.Is(err, boom) || !strings.Contains(err.Error(), "map_test.go") || n > 37 {
+					t.Errorf("%s, %d workers: %v after %d", where, workers, err, n)
+				}
+			})
+		}
+	}
 }

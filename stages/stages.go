@@ -8,7 +8,8 @@
 // Rules that every stage keeps, here and in packages that add their own with
 // Pipeline.Go: each send and receive also waits for the context (Send, Recv); only
 // the sender closes a channel; the first error cancels the whole pipeline and is
-// the one that Wait returns. Output order never depends on how many workers run: a
+// the one that Wait returns; a panic is such an error (PanicError), so that what runs
+// beside the pipeline can still be saved. Output order never depends on how many workers run: a
 // stage reserves an element's turn before it dispatches the work.
 //
 // Elements are passed on, never copied or kept: whoever receives one owns it and
@@ -18,6 +19,8 @@ package stages
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"runtime/pprof"
 	"sync"
 
@@ -65,12 +68,42 @@ func New(ctx context.Context) *Pipeline {
 func (p *Pipeline) Context() context.Context { return p.ctx }
 
 // Go runs f as a goroutine of the pipeline, labelled with the stage's name in CPU
-// profiles. An error from f cancels the pipeline.
+// profiles. An error from f cancels the pipeline, and so does a panic.
 func (p *Pipeline) Go(name string, f func(context.Context) error) {
 	p.group.Go(func() (err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				err = Panicked(name, v)
+			}
+		}()
 		pprof.Do(p.ctx, pprof.Labels("stage", name), func(ctx context.Context) { err = f(ctx) })
 		return err
 	})
+}
+
+// A PanicError is a panic in a stage: a bug of ours. It ends the pipeline as any error
+// does; nothing goes on with what the panic left.
+type PanicError struct {
+	Stage string
+	Value any    // what was given to panic
+	Stack []byte // of the goroutine that panicked
+}
+
+// Panicked makes a PanicError. It is to be called by the deferred function that
+// recovers, for the sake of the stack.
+func Panicked(stage string, value any) *PanicError {
+	return &PanicError{stage, value, debug.Stack()}
+}
+
+// Error names the stage and ends with the stack.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("stage %s: panic: %v (a bug: please report it with these lines)\n%s", e.Stage, e.Value, e.Stack)
+}
+
+// Unwrap returns the value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
 }
 
 // Wait returns the first error of any stage, or the cause if the context was
