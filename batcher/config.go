@@ -53,8 +53,12 @@ type Config struct {
 	// World 0 means 1.
 	Rank, World int
 	Workers     int // goroutines that read and decode; 0 = GOMAXPROCS
-	Ring        int // batches in memory; 0 = 3: one with the device, one ready, one being filled
-	Seed        uint64
+	// Auto lets the loader find out how many of the Workers the consumer needs, from
+	// how long it waits, and go on with that many. The batches do not depend on it.
+	Auto     bool
+	Consumer string // its name in Stats; "" = consumer
+	Ring     int    // batches in memory; 0 = 3: one with the device, one ready, one being filled
+	Seed     uint64
 	// Mixup is the alpha of mixup's Beta(alpha, alpha); 0 = off. It acts in training
 	// only.
 	Mixup         float64
@@ -148,6 +152,9 @@ func (c Config) resolved() Config {
 	}
 	if c.Ring == 0 {
 		c.Ring = 3
+	}
+	if c.Consumer == "" {
+		c.Consumer = "consumer"
 	}
 	if c.AllocHost == nil {
 		c.AllocHost = allocPlain

@@ -37,6 +37,7 @@ type run struct {
 	metrics *metrics
 	named   map[int]bool // bad pictures that were noted
 	verdict string
+	watch   watch
 	result  Result
 }
 
@@ -273,7 +274,7 @@ func (r *run) feed(ctx context.Context) error {
 		var err error
 		p.input, err = batcher.New(context.WithoutCancel(ctx), batcher.Config{
 			Source: r.train, Vision: c.Input, DType: c.DType, Train: true, Batch: c.Batch / len(r.replicas),
-			Rank: rank, World: len(r.replicas), Workers: r.o.workers(), Seed: c.Seed,
+			Rank: rank, World: len(r.replicas), Workers: r.o.workers(), Auto: r.o.Workers == 0, Consumer: "device", Seed: c.Seed,
 			Mixup: c.Mixup, MixupOffEpoch: r.mixupOff, AllocHost: p.dev.AllocHost,
 		}, batcher.Position{Step: r.at.Step})
 		if err != nil {
