@@ -54,8 +54,12 @@ type Config struct {
 	// World 0 means 1.
 	Rank, World int
 	Workers     int // goroutines that read and decode; 0 = GOMAXPROCS
-	Ring        int // batches in memory; 0 = 3: one with the device, one ready, one being filled
-	Seed        uint64
+	// Auto lets the loader find out how many of the Workers the consumer needs, from
+	// how long it waits, and go on with that many. The batches do not depend on it.
+	Auto     bool
+	Consumer string // its name in Stats; "" = consumer
+	Ring     int    // batches in memory; 0 = 3: one with the device, one ready, one being filled
+	Seed     uint64
 	// ShuffleBlock shuffles training in blocks of so many consecutive records, for
 	// storage that is fast in sequence alone (shards.NewBlockOrder); 0 = in full.
 	ShuffleBlock int
@@ -161,6 +165,9 @@ func (c Config) resolved() Config {
 	}
 	if c.Ring == 0 {
 		c.Ring = 3
+	}
+	if c.Consumer == "" {
+		c.Consumer = "consumer"
 	}
 	if c.AllocHost == nil {
 		c.AllocHost = allocPlain

@@ -41,6 +41,7 @@ type Loader struct {
 
 	fused    []*stages.Stats // read, vision, batch: one goroutine
 	consumer *stages.Stats
+	crew     *crew     // which workers are at work
 	held     int       // samples that the consumer is working on
 	left     time.Time // when it left Next
 
@@ -77,15 +78,19 @@ func New(ctx context.Context, c Config, from Position) (*Loader, error) {
 		return nil, errors.Join(err, l.release())
 	}
 	l.pipe = stages.New(ctx)
-	for _, name := range []string{"read", "vision", "batch"} {
+	for i, name := range stageNames {
 		l.fused = append(l.fused, l.pipe.Stage(name, c.Workers))
+		if i > 0 {
+			l.fused[i].OnTheSameWorkers()
+		}
 	}
 	l.fused[0].Remedy("a faster disk")
 	l.fused[1].Remedy("shards of smaller pictures")
-	l.consumer = l.pipe.Stage("consumer", 1)
+	l.consumer = l.pipe.Stage(c.Consumer, 1)
+	l.crew = newCrew(c, l.fused)
 	l.pipe.Go("feed", func(ctx context.Context) error { return l.feed(ctx, from.Step) })
-	for _, p := range l.procs {
-		l.pipe.Go("vision", func(ctx context.Context) error { return l.perform(ctx, p) })
+	for id, p := range l.procs {
+		l.pipe.Go("vision", func(ctx context.Context) error { return l.perform(ctx, id, p) })
 	}
 	l.close = sync.OnceValue(func() error {
 		_ = l.pipe.Stop() // Next tells the error
@@ -129,8 +134,6 @@ func (l *Loader) release() error {
 // feed takes free batches and hands their slots to the workers, in the order of
 // steps.
 func (l *Loader) feed(ctx context.Context, step int) error {
-	defer close(l.order)
-	defer close(l.work)
 	order, of := shards.Order{}, -1
 	mix := newMixer(l.c)
 	for ; l.c.Train || step < l.steps; step++ {
@@ -157,6 +160,9 @@ func (l *Loader) feed(ctx context.Context, step int) error {
 			}
 		}
 	}
+	// Not deferred: an end that is none, such as a panic, must not look like the end.
+	close(l.order)
+	close(l.work)
 	return nil
 }
 
@@ -168,12 +174,15 @@ func (l *Loader) feed(ctx context.Context, step int) error {
 // as if nothing had been.
 func (l *Loader) Next(ctx context.Context) (*Batch, error) {
 	start := time.Now()
+	busy := time.Duration(0)
 	if l.held > 0 {
-		l.consumer.Add(int64(l.held), start.Sub(l.left), 0, 0)
+		busy = start.Sub(l.left)
+		l.consumer.Add(int64(l.held), busy, 0, 0)
 		l.held = 0
 	}
 	b, err := l.wait(ctx)
 	l.left = time.Now()
+	l.crew.step(busy, l.left.Sub(start), l.left)
 	l.consumer.Add(0, 0, l.left.Sub(start), 0)
 	if err != nil {
 		return nil, err
@@ -236,6 +245,19 @@ func (l *Loader) cause() error {
 // which share the workers, and of the consumer: Busy between the calls of Next,
 // Starved inside. All count samples.
 func (l *Loader) Stats() []stages.Report { return l.pipe.Reports() }
+
+// Workers returns how many workers are at work, and whether that has been so for a
+// while: with Config.Auto the number is found while running.
+func (l *Loader) Workers() (n int, settled bool) { return l.crew.size() }
+
+// MostWorkers returns the bound of a number that is found while running, 0 of one that is
+// fixed.
+func (l *Loader) MostWorkers() int {
+	if !l.c.Auto {
+		return 0
+	}
+	return l.c.Workers
+}
 
 // Bad returns the records found bad so far, ordered by number: the first 100 that
 // were met, each once.

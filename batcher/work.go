@@ -3,6 +3,7 @@ package batcher
 import (
 	"context"
 	"fmt"
+	"runtime/pprof"
 	"time"
 
 	"bagpipe/shards"
@@ -21,41 +22,102 @@ type worker struct {
 	l    *Loader
 	proc processor
 	buf  []byte           // of Source.Read
-	busy [3]time.Duration // of the sample at hand: read, vision, batch
+	busy [3]time.Duration // of the sample at hand, by stage
 
-	doing  string // what it is about, should it panic
-	record int    // likewise
+	labels [3]context.Context // for profiles, by stage
+	doing  string             // what it is about, should it panic
+	record int                // likewise
+
+	measures bool             // whether the sample at hand has its processor time measured
+	moved    bool             // to another thread meanwhile, which spoils the measure
+	at       stages.CPU       // when the stage at hand began
+	cpu      [3]time.Duration // of the sample at hand, by stage
+}
+
+// stageNames are those of a worker's stages, in their order: the index is a stage's number.
+var stageNames = [3]string{"read", "vision", "batch"}
+
+const (
+	reading = iota
+	seeing
+	batching
+)
+
+// measureEvery is of how many samples one has its processor time measured: with all, the
+// clock would take 1 us of each.
+const measureEvery = 7
+
+// begin prepares for sample n of this worker.
+func (w *worker) begin(n int) {
+	w.busy, w.cpu = [3]time.Duration{}, [3]time.Duration{}
+	w.measures, w.moved = n%measureEvery == 0, false
+}
+
+// enter begins a stage.
+func (w *worker) enter(stage int) {
+	w.doing = stageNames[stage]
+	pprof.SetGoroutineLabels(w.labels[stage])
+	if w.measures {
+		w.at = stages.ThreadCPU()
+	}
+}
+
+// leave ends a stage that took d.
+func (w *worker) leave(stage int, d time.Duration) {
+	w.busy[stage] += d
+	if w.measures {
+		used, ok := stages.ThreadCPU().Since(w.at)
+		w.cpu[stage] += used
+		w.moved = w.moved || !ok
+	}
+}
+
+// end counts the sample, before which the worker was idle for a while. The feed makes
+// work as fast as the ring has room, so a worker without work waits for the consumer.
+func (w *worker) end(idle time.Duration) {
+	stages.Fused(w.l.fused, w.busy[:], idle)
+	if w.measures && !w.moved {
+		for i, s := range w.l.fused {
+			s.AddCPU(w.cpu[i])
+		}
+	}
 }
 
 // perform fills slots until there are no more. The error is the source's, of a kind that
 // no other record can make good, or a panic.
-func (l *Loader) perform(ctx context.Context, p processor) (err error) {
+func (l *Loader) perform(ctx context.Context, id int, p processor) (err error) {
 	w := &worker{l: l, proc: p}
+	for i, name := range stageNames {
+		w.labels[i] = pprof.WithLabels(ctx, pprof.Labels("stage", name))
+	}
 	defer func() {
 		if v := recover(); v != nil {
 			err = stages.Panicked(fmt.Sprintf("%s: record %d", w.doing, w.record), v)
 		}
 	}()
 	idle := time.Now()
-	for {
+	for n := 0; ; n++ {
+		if parked, ok := l.crew.wait(ctx, id); !ok {
+			return nil
+		} else if parked {
+			idle = time.Now()
+		}
 		s, ok := stages.Recv(ctx, l.work)
 		if !ok {
 			return nil
 		}
 		l.fused[0].Sample(len(l.work))
 		start := time.Now()
-		w.busy = [3]time.Duration{}
+		w.begin(n)
 		if err := w.fill(s.b, s.i); err != nil {
 			return fmt.Errorf("stage read: %w", err)
 		}
 		mixed := time.Now()
-		w.doing = "batch"
+		w.enter(batching)
 		w.finish(s.b, s.i)
 		end := time.Now()
-		w.busy[2] = end.Sub(mixed)
-		// The feed makes work as fast as the ring has room, so a worker without work
-		// waits for the consumer.
-		stages.Fused(l.fused, w.busy[:], start.Sub(idle))
+		w.leave(batching, end.Sub(mixed))
+		w.end(start.Sub(idle))
 		idle = end
 	}
 }
@@ -101,20 +163,21 @@ func (w *worker) fill(b *Batch, i int) error {
 // make reads, decodes and augments one record into dst. What is wrong with the record is
 // bad; err is the disk's.
 func (w *worker) make(dst []byte, epoch, record int) (bad, err error) {
-	w.doing, w.record = "read", record
+	w.record = record
+	w.enter(reading)
 	start := time.Now()
 	src, err := w.l.c.Source.Read(record, &w.buf)
 	read := time.Now()
-	w.busy[0] += read.Sub(start)
+	w.leave(reading, read.Sub(start))
 	if err != nil {
 		if shards.OfRecord(err) {
 			return err, nil
 		}
 		return nil, err
 	}
-	w.doing = "vision"
+	w.enter(seeing)
 	bad = w.proc.Process(dst, src, w.l.c.Seed, epoch, record)
-	w.busy[1] += time.Since(read)
+	w.leave(seeing, time.Since(read))
 	return bad, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"bagpipe/batcher"
@@ -38,6 +39,8 @@ type Result struct {
 	Stages             []Stage `json:"stages"`
 	Bottleneck         string  `json:"bottleneck"` // name of a stage
 	Verdict            string  `json:"verdict"`
+	More               int     `json:"more_workers"` // that would help, as far as there are idle cores for them
+	Gain               float64 `json:"gain"`         // by what they would multiply the rate
 }
 
 // Stage is a stages.Report with times in seconds, summed over the workers.
@@ -48,14 +51,15 @@ type Stage struct {
 	Busy    float64 `json:"busy"`
 	Starved float64 `json:"starved"`
 	Blocked float64 `json:"blocked"`
-	Queue   float64 `json:"queue"` // mean depth of the input queue, warm-up included
+	CPU     float64 `json:"cpu"`   // processor time; of the last stage: what else the process used
+	Queue   float64 `json:"queue"` // mean depth of the input queue
 }
 
 // Seconds converts reports.
 func Seconds(reports []stages.Report) []Stage {
 	s := make([]Stage, len(reports))
 	for i, r := range reports {
-		s[i] = Stage{r.Name, r.Workers, r.N, r.Busy.Seconds(), r.Starved.Seconds(), r.Blocked.Seconds(), r.Queue}
+		s[i] = Stage{r.Name, r.Workers, r.N, r.Busy.Seconds(), r.Starved.Seconds(), r.Blocked.Seconds(), r.CPU.Seconds(), r.Queue}
 	}
 	return s
 }
@@ -69,6 +73,9 @@ func Loader(ctx context.Context, c Config) (Result, error) {
 	}
 	if c.Input.Ring == 0 {
 		c.Input.Ring = 3 // the loader's own default, which the warm-up needs to know
+	}
+	if c.Step != nil {
+		c.Input.Consumer = "device"
 	}
 	l, err := batcher.New(ctx, c.Input, batcher.Position{})
 	if err != nil {
@@ -85,7 +92,7 @@ func (c Config) measure(ctx context.Context, l *batcher.Loader) (r Result, err e
 	steps := (c.Images-1)/c.Input.Batch + 1
 	for i := range c.Input.Ring + steps {
 		if i == c.Input.Ring {
-			begin, cpu, before = time.Now(), processTime(), l.Stats()
+			begin, cpu, before = time.Now(), stages.ProcessCPU(), l.Stats()
 		}
 		b, err := l.Next(ctx)
 		if err != nil {
@@ -107,33 +114,22 @@ func (c Config) measure(ctx context.Context, l *batcher.Loader) (r Result, err e
 		}
 	}
 	r.Seconds = time.Since(begin).Seconds()
-	r.CPUSecondsPerImage = (processTime() - cpu).Seconds() / float64(r.Images)
+	used := stages.ProcessCPU() - cpu
+	r.CPUSecondsPerImage = used.Seconds() / float64(r.Images)
 	r.ImagesPerSecond = float64(r.Images) / r.Seconds
 	r.Batch = c.Input.Batch
-	c.judge(&r, before, l.Stats())
+	reports := stages.Between(before, l.Stats(), used)
+	r.Stages, r.Workers = Seconds(reports), reports[0].Workers
+	v := stages.Judge(reports, stages.Setting{Cores: runtime.NumCPU(), Unit: "img"})
+	r.Bottleneck, r.Verdict, r.More, r.Gain = v.Stage, v.Text, v.More, v.Gain
 	return r, nil
-}
-
-// judge fills in what the stages did between two moments.
-func (c Config) judge(r *Result, before, after []stages.Report) {
-	for i := range after {
-		a, b := &after[i], before[i]
-		a.N, a.Busy, a.Starved, a.Blocked = a.N-b.N, a.Busy-b.Busy, a.Starved-b.Starved, a.Blocked-b.Blocked
-		if c.Step != nil && i == len(after)-1 {
-			a.Name = "device"
-		}
-	}
-	r.Stages = Seconds(after)
-	r.Workers = after[0].Workers
-	v := stages.Judge(after)
-	r.Bottleneck, r.Verdict = v.Stage, v.Text
 }
 
 // Table writes the result for people.
 func (r Result) Table(w io.Writer) {
-	fmt.Fprintf(w, "%-10s %7s %9s %9s %9s %9s %7s\n", "stage", "workers", "n", "busy s", "starved s", "blocked s", "queue")
+	fmt.Fprintf(w, "%-10s %7s %9s %9s %9s %9s %9s %7s\n", "stage", "workers", "n", "busy s", "starved s", "blocked s", "cpu s", "queue")
 	for _, s := range r.Stages {
-		fmt.Fprintf(w, "%-10s %7d %9d %9.2f %9.2f %9.2f %7.1f\n", s.Name, s.Workers, s.N, s.Busy, s.Starved, s.Blocked, s.Queue)
+		fmt.Fprintf(w, "%-10s %7d %9d %9.2f %9.2f %9.2f %9.2f %7.1f\n", s.Name, s.Workers, s.N, s.Busy, s.Starved, s.Blocked, s.CPU, s.Queue)
 	}
 	fmt.Fprintf(w, "\n%d images in %.2f s: %.1f img/s, %.2f CPU ms an image\n", r.Images, r.Seconds, r.ImagesPerSecond, 1e3*r.CPUSecondsPerImage)
 	if r.Bad > 0 {

@@ -17,6 +17,7 @@ import (
 	"bagpipe/gpu"
 	"bagpipe/ingest"
 	"bagpipe/shards"
+	"bagpipe/stages"
 	"bagpipe/stages/vision"
 )
 
@@ -73,7 +74,7 @@ func TestLoaderCountsWhatItMeasures(t *testing.T) {
 	}
 	var text bytes.Buffer
 	r.Table(&text)
-	for _, want := range append(names, "starved s", "CPU ms an image", r.Verdict) {
+	for _, want := range append(names, "starved s", "cpu s", "CPU ms an image", r.Verdict) {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, &text)
 		}
@@ -96,7 +97,7 @@ func TestResultAsJSON(t *testing.T) {
 		}
 	}
 	stage, _ := fields["stages"].([]any)[0].(map[string]any)
-	for _, f := range []string{"name", "n", "busy", "starved", "blocked"} {
+	for _, f := range []string{"name", "n", "busy", "starved", "blocked", "cpu", "queue"} {
 		if _, ok := stage[f]; !ok {
 			t.Errorf("no %q in a stage of %s", f, &out)
 		}
@@ -155,12 +156,12 @@ func TestLoaderFails(t *testing.T) {
 }
 
 func TestProcessTimeGrowsWithWork(t *testing.T) {
-	before := processTime()
+	before := stages.ProcessCPU()
 	if before == 0 {
 		t.Skip("the system does not tell")
 	}
 	x := 1.0
-	for begin := time.Now(); processTime()-before < 20*time.Millisecond; {
+	for begin := time.Now(); stages.ProcessCPU()-before < 20*time.Millisecond; {
 		for range 100000 {
 			x = math.Sqrt(x + 1)
 		}

@@ -12,6 +12,7 @@ import (
 	"bagpipe/gpu"
 	"bagpipe/gpu/graph"
 	_ "bagpipe/gpu/host"
+	"bagpipe/stages"
 )
 
 // BenchmarkStep measures whole training steps (forward, backward, NAG) on every
@@ -50,7 +51,7 @@ func BenchmarkStep(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
-			spent, took := processTime(), make([]float64, 0, 1024)
+			spent, took := stages.ProcessCPU(), make([]float64, 0, 1024)
 			for b.Loop() {
 				start := time.Now()
 				if err := s.Program.Run(); err != nil {
@@ -60,7 +61,7 @@ func BenchmarkStep(b *testing.B) {
 			}
 			slices.Sort(took)
 			b.ReportMetric(float64(c.batch)/took[len(took)/2], "img/s") // by the median step
-			b.ReportMetric((processTime()-spent).Seconds()/float64(c.batch*b.N)*1e3, "cpu-ms/img")
+			b.ReportMetric((stages.ProcessCPU()-spent).Seconds()/float64(c.batch*b.N)*1e3, "cpu-ms/img")
 			if testing.Verbose() {
 				logProfile(b, s.Program)
 			}
@@ -91,7 +92,7 @@ func BenchmarkReplicas(b *testing.B) {
 				defer s.Close()
 				steps = append(steps, s)
 			}
-			spent := processTime()
+			spent := stages.ProcessCPU()
 			for b.Loop() {
 				var all errgroup.Group
 				for _, s := range steps {
@@ -102,7 +103,7 @@ func BenchmarkReplicas(b *testing.B) {
 				}
 			}
 			b.ReportMetric(128*float64(b.N)/b.Elapsed().Seconds(), "img/s")
-			b.ReportMetric((processTime()-spent).Seconds()/float64(128*b.N)*1e3, "cpu-ms/img")
+			b.ReportMetric((stages.ProcessCPU()-spent).Seconds()/float64(128*b.N)*1e3, "cpu-ms/img")
 		})
 	}
 }

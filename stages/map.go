@@ -80,19 +80,31 @@ func dispatch[In, Out any](ctx context.Context, in <-chan In, free <-chan *turn[
 	}
 }
 
+// measureEvery is of how many elements one has its processor time measured.
+const measureEvery = 8
+
 // perform is one worker.
 func perform[In, Out any](ctx context.Context, st *Stats, work <-chan *turn[In, Out], f Func[In, Out]) error {
 	idle, last := time.Now(), waits{}
-	for {
+	for n := 0; ; n++ {
 		t, ok := Recv(ctx, work)
 		if !ok {
 			return nil
 		}
 		st.Sample(len(work))
 		start := time.Now()
+		var used CPU
+		if n%measureEvery == 0 {
+			used = ThreadCPU()
+		}
 		v, err := f(ctx, t.in)
 		if err != nil {
 			return fmt.Errorf("stage %s: %w", st.name, err)
+		}
+		if n%measureEvery == 0 {
+			if d, ok := ThreadCPU().Since(used); ok {
+				st.AddCPU(d)
+			}
 		}
 		end := time.Now()
 		starved, blocked := t.why.split(last, start.Sub(idle))

@@ -16,8 +16,12 @@ type Report struct {
 	Busy    time.Duration `json:"busy"`    // in its function, ns in JSON
 	Starved time.Duration `json:"starved"` // waiting for input
 	Blocked time.Duration `json:"blocked"` // waiting for output: nobody takes what is done
+	CPU     time.Duration `json:"cpu"`     // processor time of its function, from a sample of the elements; 0 where not measured
 	Queue   float64       `json:"queue"`   // mean depth of the input queue
 	Remedy  string        `json:"-"`       // what would make the stage cheaper, for Judge; may be empty
+
+	queue, samples int64 // whose quotient Queue is
+	fused          bool  // on the workers of the stage before
 }
 
 // Share returns the part of its workers' time that the stage was busy, 0..1.
@@ -33,17 +37,21 @@ func share(d time.Duration, r Report) float64 {
 // Stats counts what one stage does. Its methods may be called from all workers at
 // once.
 type Stats struct {
-	name    string
-	workers int
-	remedy  string
+	name   string
+	remedy string
+	fused  bool
+
+	workers atomic.Int64
 
 	n, busy, starved, blocked atomic.Int64 // elements; nanoseconds
 	depth, samples            atomic.Int64 // of the input queue
+	cpu, measured             atomic.Int64 // nanoseconds of the elements measured
 }
 
 // Stage adds a stage to the pipeline's reports, in the order of the calls.
 func (p *Pipeline) Stage(name string, workers int) *Stats {
-	s := &Stats{name: name, workers: workers}
+	s := &Stats{name: name}
+	s.Workers(workers)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats = append(p.stats, s)
@@ -68,6 +76,16 @@ func (s *Stats) Remedy(text string) *Stats {
 	s.remedy = text
 	return s
 }
+
+// OnTheSameWorkers says that the stage runs on the workers of the one added before it.
+// It is to be called before the stage runs.
+func (s *Stats) OnTheSameWorkers() *Stats {
+	s.fused = true
+	return s
+}
+
+// Workers says how many workers the stage has from now on.
+func (s *Stats) Workers(n int) { s.workers.Store(int64(n)) }
 
 // Add counts n elements and the time they took.
 func (s *Stats) Add(n int64, busy, starved, blocked time.Duration) {
@@ -102,13 +120,16 @@ func Fused(stats []*Stats, busy []time.Duration, idle time.Duration) {
 // Report returns the counters now.
 func (s *Stats) Report() Report {
 	r := Report{
-		Name: s.name, Workers: s.workers, Remedy: s.remedy, N: s.n.Load(),
+		Name: s.name, Workers: int(s.workers.Load()), Remedy: s.remedy, fused: s.fused, N: s.n.Load(),
 		Busy:    time.Duration(s.busy.Load()),
 		Starved: time.Duration(s.starved.Load()),
 		Blocked: time.Duration(s.blocked.Load()),
 	}
-	if n := s.samples.Load(); n > 0 {
-		r.Queue = float64(s.depth.Load()) / float64(n)
+	if r.queue, r.samples = s.depth.Load(), s.samples.Load(); r.samples > 0 {
+		r.Queue = float64(r.queue) / float64(r.samples)
+	}
+	if n := s.measured.Load(); n > 0 {
+		r.CPU = time.Duration(float64(s.cpu.Load()) * float64(r.N) / float64(n))
 	}
 	return r
 }

@@ -26,6 +26,8 @@ type line struct {
 	Seconds   *float64 `json:"seconds,omitempty"` // of the epoch's training
 	Bad       int      `json:"bad,omitempty"`     // pictures replaced since the last line
 	Best      bool     `json:"best,omitempty"`
+	InputWait *float64 `json:"input_wait,omitempty"` // part of the steps since the last line spent waiting for input, 0..1
+	Verdict   string   `json:"verdict,omitempty"`    // what limited them
 }
 
 // metrics writes a run's metrics.jsonl and TensorBoard events.
@@ -96,7 +98,7 @@ func (m *metrics) write(l line) error {
 		v   *float64
 	}{
 		{kind + "loss", l.Loss}, {kind + "top1", l.Top1}, {kind + "top5", l.Top5}, {"train/epoch_loss", l.TrainLoss},
-		{"train/top1", l.TrainTop1}, {"train/lr", &l.LR}, {"train/images_per_second", &rate},
+		{"train/top1", l.TrainTop1}, {"train/lr", &l.LR}, {"train/images_per_second", &rate}, {"train/input_wait", l.InputWait},
 	} {
 		if s.v == nil {
 			continue

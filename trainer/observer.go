@@ -15,7 +15,7 @@ type Options struct {
 	Devices  []gpu.Device
 	Run      string // run directory
 	Resume   bool
-	Workers  int      // input workers a device; 0 = the cores divided by the devices
+	Workers  int      // input workers a device; 0 = found while training, at most the cores divided by the devices
 	Observer Observer // may be nil
 }
 
@@ -42,6 +42,8 @@ type Step struct {
 	Logged      bool
 	Loss, LR    float64 // mean since the last log; of this step
 	Rate        float64 // images per second since the last log
+	InputWait   float64 // part of the steps since the last log that was spent waiting for input, 0..1
+	Verdict     string  // what limited them, in a few words
 }
 
 // Epoch is the result of an evaluation.

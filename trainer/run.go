@@ -38,6 +38,7 @@ type run struct {
 	metrics *metrics
 	named   map[int]bool // bad pictures that were noted
 	verdict string
+	watch   watch
 	result  Result
 }
 
@@ -278,7 +279,8 @@ func (r *run) feed(ctx context.Context) error {
 		var err error
 		p.input, err = batcher.New(context.WithoutCancel(ctx), batcher.Config{
 			Source: r.train, Vision: c.Input, DType: c.DType, Train: true, Batch: c.Batch / len(r.replicas),
-			Rank: rank, World: len(r.replicas), Workers: r.o.workers(), Seed: c.Seed, ShuffleBlock: block,
+			Rank: rank, World: len(r.replicas), Workers: r.o.workers(), Auto: r.o.Workers == 0, Consumer: "device",
+			Seed: c.Seed, ShuffleBlock: block,
 			Mixup: c.Mixup, MixupOffEpoch: r.mixupOff, AllocHost: p.dev.AllocHost,
 		}, batcher.Position{Step: r.at.Step})
 		if err != nil {

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"bagpipe/batcher"
-	"bagpipe/stages"
 )
 
 // Train runs or resumes a training. When ctx is done, the step at hand is
@@ -143,6 +142,8 @@ func (r *run) step(batches []*batcher.Batch) error {
 	shown := Step{Epoch: step / r.epoch, Step: step, LR: lr}
 	if r.at.Step%r.c.LogSteps == 0 {
 		shown.Logged, shown.Loss, shown.Rate = true, r.at.Window.mean(), r.at.Window.rate()
+		r.watch.look(r.replicas)
+		shown.InputWait, shown.Verdict = r.watch.wait, r.watch.verdict.Short
 	}
 	r.observer.Step(shown)
 	return nil
@@ -166,6 +167,8 @@ func (r *run) log() error {
 		top1 := 100 * w.Top1 / float64(max(w.Images, 1))
 		l.TrainTop1 = &top1
 	}
+	l.InputWait, l.Verdict = &r.watch.wait, r.watch.verdict.Text
+	r.watch.noteWorkers(r.observer, r.replicas)
 	if w.Bad > 0 {
 		r.noteBad()
 	}
@@ -218,7 +221,7 @@ func (r *run) endEpoch(ctx context.Context) error {
 		return err
 	}
 	r.observer.Epoch(e)
-	if v := stages.Judge(r.replicas[0].input.Stats()); v.Stage != r.verdict {
+	if v := judge(r.replicas[0].input.Stats()); v.Stage != r.verdict {
 		r.verdict = v.Stage
 		r.observer.Note(v.Text)
 	}

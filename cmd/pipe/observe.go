@@ -46,7 +46,7 @@ func (o *observer) Step(s trainer.Step) {
 		if !o.last.Logged {
 			return fmt.Sprintf("epoch %d/%d", s.Epoch+1, o.epochs)
 		}
-		return fmt.Sprintf("epoch %d/%d, loss %.4f, lr %.3g, %.0f img/s", s.Epoch+1, o.epochs, o.last.Loss, o.last.LR, o.last.Rate)
+		return fmt.Sprintf("epoch %d/%d, loss %.4f, lr %.3g, %.0f img/s, %s", s.Epoch+1, o.epochs, o.last.Loss, o.last.LR, o.last.Rate, o.last.Verdict)
 	})
 }
 

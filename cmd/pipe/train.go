@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	"bagpipe/bench"
@@ -26,7 +28,7 @@ type trainCmd struct {
 	Data    string `required:"" placeholder:"DIR" help:"Data set of shards, as shardify makes it."`
 	recipe  `embed:""`
 	Device  string `default:"auto" help:"auto, cpu, cuda, one such as cuda:0, or several such as cpu:0,cpu:1."`
-	Workers int    `help:"Goroutines that decode; 0 = one a core. Does not change the result."`
+	Workers string `default:"auto" placeholder:"N|auto" help:"Goroutines that decode; auto finds out how many the device needs. Does not change the result."`
 	Dir     string `name:"run" placeholder:"DIR" help:"Where the run is kept; default runs/RECIPE-TIME."`
 	Resume  bool   `help:"Go on with --run where it stopped, or with the last run of the recipe."`
 	Quiet   bool   `short:"q" help:"Print errors and the result only."`
@@ -44,6 +46,10 @@ func (trainCmd) Help() string {
 
 // Run trains, and says how to go on if it was stopped.
 func (c *trainCmd) Run(ctx context.Context, s cli.Streams) error {
+	workers, err := c.workers()
+	if err != nil {
+		return err
+	}
 	config, err := c.config()
 	if err != nil {
 		return err
@@ -61,7 +67,7 @@ func (c *trainCmd) Run(ctx context.Context, s cli.Streams) error {
 	o := newObserver(s.Err, c.Quiet)
 	o.p.Printf("run %s on %s", c.Dir, devs)
 	r, err := trainer.Train(ctx, config, trainer.Options{Data: data, Backend: devs.backend, Devices: devs.list, Run: c.Dir,
-		Resume: c.Resume, Workers: c.Workers, Observer: o})
+		Resume: c.Resume, Workers: workers, Observer: o})
 	o.p.Finish(err == nil && !r.Interrupted)
 	if err != nil {
 		return err
@@ -82,12 +88,21 @@ func (c *trainCmd) Run(ctx context.Context, s cli.Streams) error {
 	return nil
 }
 
+// workers is the number of --workers, 0 for auto.
+func (c *trainCmd) workers() (int, error) {
+	n, err := strconv.Atoi(c.Workers)
+	if c.Workers == "auto" {
+		return 0, nil
+	}
+	if err != nil || n < 0 {
+		return 0, cli.Wrongf("--workers %s, want a number of at least 0 or auto", c.Workers)
+	}
+	return n, nil
+}
+
 // config resolves the recipe and the run's folder. A run that goes on keeps its own
 // configuration unless a recipe is given.
 func (c *trainCmd) config() (trainer.Config, error) {
-	if c.Workers < 0 {
-		return trainer.Config{}, cli.Wrongf("--workers %d, want 0 or more", c.Workers)
-	}
 	name := c.Recipe
 	if name == "" {
 		name = trainer.DefaultRecipe
@@ -155,7 +170,7 @@ type trained struct {
 
 func newTrained(run string, c trainer.Config, r trainer.Result) trained {
 	return trained{run, c.Recipe, c.Model, r.Steps, r.Epochs, r.Loss, r.Top1, r.Top5, r.BestTop1, r.Images, r.Elapsed.Seconds(),
-		r.Interrupted, bench.Seconds(r.Input), stages.Judge(r.Input).Text}
+		r.Interrupted, bench.Seconds(r.Input), judged(r)}
 }
 
 // summary says how a finished training went.
@@ -163,7 +178,7 @@ func summary(w io.Writer, r trainer.Result) {
 	fmt.Fprintf(w, "top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %d pictures; best top-1 %.2f %%\n", r.Top1, r.Top5, r.Loss, r.Images, r.BestTop1)
 	fmt.Fprintf(w, "at step %d, the end of epoch %d, after %v\n", r.Steps, r.Epochs, r.Elapsed.Round(100*time.Millisecond))
 	if len(r.Input) > 0 {
-		fmt.Fprintln(w, "input:", stages.Judge(r.Input).Text)
+		fmt.Fprintln(w, "input:", judged(r))
 	}
 }
 
@@ -171,4 +186,9 @@ func summary(w io.Writer, r trainer.Result) {
 func stopped(w io.Writer, data, run string, r trainer.Result) {
 	fmt.Fprintf(w, "pipe: stopped after step %d; the checkpoint is in %s\n", r.Steps, filepath.Join(run, "checkpoints"))
 	fmt.Fprintf(w, "pipe: go on with: pipe train --data %s --run %s --resume\n", shellWord(data), shellWord(run))
+}
+
+// judged is the verdict on a whole training's input.
+func judged(r trainer.Result) string {
+	return stages.Judge(r.Input, stages.Setting{Cores: runtime.NumCPU(), Unit: "img"}).Text
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package bench
+package stages
 
 import (
 	"time"
@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processTime returns the processor time this process has used, user and system,
-// on all its threads.
-func processTime() time.Duration {
+// ProcessCPU returns the processor time this process has used, user and system, on all
+// its threads; 0 where the system does not tell.
+func ProcessCPU() time.Duration {
 	var u unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
 		return 0
