@@ -69,26 +69,31 @@ func clamp(v, lo, hi float32) float32 {
 
 // write applies m to every pixel.
 func (p *Processor) write(dst []byte, m affine) {
-	var f mapping
+	f := &p.mapping
 	for i, row := range m {
 		for k, v := range row {
 			f.m[4*i+k] = float32(v)
 		}
 		f.lo[i], f.hi[i] = float32(-p.c.Mean[i]/p.c.Std[i]), float32((255-p.c.Mean[i])/p.c.Std[i])
 	}
-	size := p.c.Size
-	for y := range size {
-		r, g, b := p.lines.row(y)
-		out := dst[y*size*3*p.t.Size():][:size*3*p.t.Size()]
-		if p.t == gpu.Float32 {
-			mapRow(asFloats(out), r, g, b, &f, p.params.Flip)
+	mapLines(dst, p.t, &p.lines, f, p.params.Flip, p.level)
+}
+
+// mapLinesPlain maps all rows of l into dst: what mapLines is held against, and the
+// portable build's.
+func mapLinesPlain(dst []byte, t gpu.DType, l *lines, f *mapping, flip bool) {
+	for y := range l.h {
+		r, g, b := l.row(y)
+		out := dst[y*l.w*3*t.Size():][:l.w*3*t.Size()]
+		if t == gpu.Float32 {
+			mapRow(asFloats(out), r, g, b, f, flip)
 			continue
 		}
 		narrow := gpu.ToFloat16
-		if p.t == gpu.BFloat16 {
+		if t == gpu.BFloat16 {
 			narrow = gpu.ToBFloat16
 		}
-		mapRowHalf(asHalves(out), r, g, b, &f, p.params.Flip, narrow)
+		mapRowHalf(asHalves(out), r, g, b, f, flip, narrow)
 	}
 }
 

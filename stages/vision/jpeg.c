@@ -68,7 +68,7 @@ static void renew(bp_decoder *d) {
 }
 
 bp_decoder *bp_decoder_new(void) {
-	bp_decoder *d = calloc(1, sizeof *d);
+	bp_decoder *volatile d = calloc(1, sizeof *d);
 	if (!d)
 		return NULL;
 	d->cinfo.err = jpeg_std_error(&d->err);

@@ -40,11 +40,13 @@ type Processor struct {
 	params Params
 
 	dec     decoder
-	decoded pixels // the whole picture
-	scaler  scaler // antialiased resizing
-	linear  linear // OpenCV's resizing
-	cut     pixels // mxnet-2018: the output-sized picture before its jitter
-	lines   lines  // the output-sized picture as finish reads it
+	decoded pixels  // the whole picture
+	scaler  scaler  // antialiased resizing
+	linear  linear  // OpenCV's resizing
+	cut     pixels  // mxnet-2018: the output-sized picture before its jitter
+	lines   lines   // the output-sized picture as finish reads it
+	mapping mapping // what finish applies to them; here, since C is passed its address
+	level   int     // of the kernels' instruction set
 }
 
 // NewTrain returns a Processor that augments.
@@ -61,7 +63,7 @@ func newProcessor(c Config, t gpu.DType, train bool) (*Processor, error) {
 	if t > gpu.BFloat16 {
 		return nil, fmt.Errorf("vision: samples of %v, want float32, float16 or bfloat16", t)
 	}
-	p := &Processor{c: c, t: t, train: train}
+	p := &Processor{c: c, t: t, train: train, level: levels}
 	p.rnd = rand.New(&p.pcg)
 	p.lines.resize(c.Size, c.Size)
 	return p, nil

@@ -1,0 +1,133 @@
+//go:build cgo
+
+#include <string.h>
+#include "kernels.h"
+#include "variants.h"
+
+int bp_level(void) {
+#ifdef HAS_V3
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+#else
+	return 0;
+#endif
+}
+
+// CHUNK pixels are mapped by colour, then interleaved: two loops that vectorise.
+enum { CHUNK = 32 };
+
+static inline __attribute__((always_inline)) float clamp(float v, float lo, float hi) {
+	v = v < lo ? lo : v;
+	return v > hi ? hi : v;
+}
+
+// to_half is gpu.ToFloat16 of a number.
+static inline __attribute__((always_inline)) uint16_t to_half(float v) {
+	uint32_t u, small, magic = (127 - 15 + 23 - 10 + 1) << 23;
+	float f, m;
+	memcpy(&u, &v, 4);
+	uint32_t sign = u >> 16 & 0x8000;
+	u &= 0x7fffffff;
+	// Below the smallest normal number, adding a power of two rounds to its last bit.
+	memcpy(&f, &u, 4);
+	memcpy(&m, &magic, 4);
+	f += m;
+	memcpy(&small, &f, 4);
+	small -= magic;
+	uint32_t normal = (u + 0xfff + (u >> 13 & 1) - ((127 - 15) << 23)) >> 13;
+	uint32_t h = u < (127 - 14) << 23 ? small : normal;
+	h = u >= 0x477ff000 ? 0x7c00 : h;
+	return sign | h;
+}
+
+static inline __attribute__((always_inline)) uint16_t to_bfloat(float v) {
+	uint32_t u;
+	memcpy(&u, &v, 4);
+	return (u + 0x7fff + (u >> 16 & 1)) >> 16;
+}
+
+BODY map_chunk(float out[3][CHUNK], const uint8_t *restrict r, const uint8_t *restrict g, const uint8_t *restrict b,
+	int n, const bp_mapping *restrict f) {
+	const float *m = f->m;
+	for (int i = 0; i < n; i++) {
+		float vr = r[i], vg = g[i], vb = b[i];
+		out[0][i] = clamp(m[0] * vr + m[1] * vg + m[2] * vb + m[3], f->lo[0], f->hi[0]);
+		out[1][i] = clamp(m[4] * vr + m[5] * vg + m[6] * vb + m[7], f->lo[1], f->hi[1]);
+		out[2][i] = clamp(m[8] * vr + m[9] * vg + m[10] * vb + m[11], f->lo[2], f->hi[2]);
+	}
+}
+
+BODY reverse(uint8_t *restrict dst, const uint8_t *restrict src, int n) {
+	for (int i = 0; i < n; i++)
+		dst[i] = src[n - 1 - i];
+}
+
+// store_chunk interleaves n pixels as elements from element at on.
+BODY store_chunk(void *dst, int64_t at, int type, float px[3][CHUNK], int n) {
+	if (type == BP_FLOAT32) {
+		float *restrict out = (float *)dst + at;
+		for (int i = 0; i < n; i++)
+			out[3 * i] = px[0][i], out[3 * i + 1] = px[1][i], out[3 * i + 2] = px[2][i];
+		return;
+	}
+	uint16_t half[3][CHUNK], *restrict out = (uint16_t *)dst + at;
+	for (int c = 0; c < 3; c++)
+		if (type == BP_FLOAT16)
+			for (int i = 0; i < n; i++)
+				half[c][i] = to_half(px[c][i]);
+		else
+			for (int i = 0; i < n; i++)
+				half[c][i] = to_bfloat(px[c][i]);
+	for (int i = 0; i < n; i++)
+		out[3 * i] = half[0][i], out[3 * i + 1] = half[1][i], out[3 * i + 2] = half[2][i];
+}
+
+BODY finish_body(void *dst, int type, const uint8_t *src, int n, int rows, int pitch, const bp_mapping *f, int flip) {
+	for (int y = 0; y < rows; y++, src += 3 * pitch) {
+		for (int x = 0; x < n; x += CHUNK) {
+			int k = n - x < CHUNK ? n - x : CHUNK;
+			const uint8_t *r = src + x, *g = r + pitch, *b = g + pitch;
+			uint8_t turned[3][CHUNK];
+			if (flip) {
+				r = src + n - x - k, g = r + pitch, b = g + pitch;
+				if (k == CHUNK)
+					reverse(turned[0], r, CHUNK), reverse(turned[1], g, CHUNK), reverse(turned[2], b, CHUNK);
+				else
+					reverse(turned[0], r, k), reverse(turned[1], g, k), reverse(turned[2], b, k);
+				r = turned[0], g = turned[1], b = turned[2];
+			}
+			float px[3][CHUNK];
+			if (k == CHUNK) {
+				map_chunk(px, r, g, b, CHUNK, f);
+				store_chunk(dst, ((int64_t)y * n + x) * 3, type, px, CHUNK);
+			} else {
+				map_chunk(px, r, g, b, k, f);
+				store_chunk(dst, ((int64_t)y * n + x) * 3, type, px, k);
+			}
+		}
+	}
+}
+
+#define TYPES(f) \
+	switch (type) { \
+	case BP_FLOAT32: f(dst, BP_FLOAT32, src, n, rows, pitch, m, flip); break; \
+	case BP_FLOAT16: f(dst, BP_FLOAT16, src, n, rows, pitch, m, flip); break; \
+	default: f(dst, BP_BFLOAT16, src, n, rows, pitch, m, flip); \
+	}
+
+#ifdef HAS_V3
+V3 finish_v3(void *dst, int type, const uint8_t *src, int n, int rows, int pitch, const bp_mapping *m, int flip) {
+	TYPES(finish_body)
+}
+#endif
+
+void bp_finish(int level, void *dst, int type, const uint8_t *src, int n, int rows, int pitch, const bp_mapping *m, int flip) {
+#ifdef HAS_V3
+	if (level) {
+		finish_v3(dst, type, src, n, rows, pitch, m, flip);
+		return;
+	}
+#endif
+	(void)level;
+	TYPES(finish_body)
+}

@@ -1,0 +1,30 @@
+//go:build cgo
+
+package vision
+
+/*
+#cgo CFLAGS: -std=c11 -O3 -Wall -Wextra
+#include "kernels.h"
+*/
+import "C"
+
+import (
+	"unsafe"
+
+	"bagpipe/gpu"
+)
+
+// levels are the instruction sets that the kernels can use here, 0 up to this one. All
+// give the same bits; tests force each.
+var levels = int(C.bp_level())
+
+// mapLines maps all rows of l into dst, as mapLinesPlain does.
+func mapLines(dst []byte, t gpu.DType, l *lines, f *mapping, flip bool, level int) {
+	types := [...]C.int{gpu.Float32: C.BP_FLOAT32, gpu.Float16: C.BP_FLOAT16, gpu.BFloat16: C.BP_BFLOAT16}
+	turned := C.int(0)
+	if flip {
+		turned = 1
+	}
+	C.bp_finish(C.int(level), unsafe.Pointer(unsafe.SliceData(dst)), types[t], (*C.uint8_t)(unsafe.SliceData(l.pix)),
+		C.int(l.w), C.int(l.h), C.int(l.pitch), (*C.bp_mapping)(unsafe.Pointer(f)), turned)
+}

@@ -1,0 +1,11 @@
+//go:build !cgo
+
+package vision
+
+import "bagpipe/gpu"
+
+const levels = 0
+
+func mapLines(dst []byte, t gpu.DType, l *lines, f *mapping, flip bool, _ int) {
+	mapLinesPlain(dst, t, l, f, flip)
+}
