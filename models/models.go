@@ -19,6 +19,7 @@ type Options struct {
 	Classes   int
 	ZeroGamma bool    // mark the last gamma of each residual block GammaLast
 	Dropout   float32 // probability before the classifier; 0 for none
+	Seed      uint64  // of dropout's masks
 }
 
 // Names returns every model name, sorted.
@@ -62,7 +63,7 @@ func shared(a, b string) (n int) {
 // counted by the input "counter", which the trainer sets to the step number.
 func (n net) classifier(name string, x *graph.Value, opt Options) *graph.Value {
 	if n.Training && opt.Dropout > 0 {
-		x = n.Dropout(x, n.Lookup("counter"), graph.Dropout{P: opt.Dropout, Seed: 1})
+		x = n.Dropout(x, n.Lookup("counter"), graph.Dropout{P: opt.Dropout, Seed: opt.Seed})
 	}
 	return n.linear(name, x, opt.Classes)
 }

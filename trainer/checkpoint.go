@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"bagpipe/gpu/graph"
 	"bagpipe/models"
@@ -90,8 +91,8 @@ func (c Config) save(run string, r *replica, s state, isBest bool) error {
 		if err != nil {
 			return err
 		}
-		if !finite(data) {
-			return fmt.Errorf("trainer: step %d: %s is not finite: no checkpoint is written", s.Step, v.Name)
+		if i := slices.IndexFunc(data, func(x float32) bool { return !finite(float64(x)) }); i >= 0 {
+			return &notFiniteError{v.Name, data[i]}
 		}
 		t := models.ToTorch(v, data)
 		if plain, ok := c.evaluated(v.Name); ok {
@@ -104,29 +105,42 @@ func (c Config) save(run string, r *replica, s state, isBest bool) error {
 	write := func(name string, tensors []models.Tensor, meta map[string]string) error {
 		return writeFile(filepath.Join(dir, name), func(w io.Writer) error { return models.WriteWeights(w, tensors, meta) })
 	}
-	err = errors.Join(write(s.Weights, weights, map[string]string{"format": "pt", cardKey: string(about)}), write(s.State, rest, nil))
-	if err != nil {
-		return fmt.Errorf("trainer: checkpoint: %w (the one before it is untouched)", err)
+	if err := write(s.Weights, weights, map[string]string{"format": "pt", cardKey: string(about)}); err != nil {
+		return err
 	}
-	for name, wanted := range map[string]bool{bestName: isBest, lastName: true} {
-		if !wanted {
-			continue
+	if err := write(s.State, rest, nil); err != nil {
+		return err
+	}
+	if isBest {
+		if err := writeJSON(filepath.Join(dir, bestName), s); err != nil {
+			return err
 		}
-		if err := writeJSON(filepath.Join(dir, name), s); err != nil {
-			return fmt.Errorf("trainer: checkpoint: %w (the one before it is untouched)", err)
-		}
+	}
+	if err := writeJSON(filepath.Join(dir, lastName), s); err != nil {
+		return err
 	}
 	return tidy(dir)
 }
 
-func finite(data []float32) bool {
-	for _, x := range data {
-		if x-x != 0 { // NaN or infinite
-			return false
+// A notFiniteError says which value keeps a checkpoint from being written.
+type notFiniteError struct {
+	name  string
+	value float32
+}
+
+func (e *notFiniteError) Error() string { return fmt.Sprintf("%s holds %v", e.name, e.value) }
+
+// remedy says what to do about a failed write.
+func remedy(err error) string {
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, full) {
+			return " (free some space, then go on with --resume)"
 		}
 	}
-	return true
+	return ""
 }
+
+func finite(x float64) bool { return x-x == 0 }
 
 // writeFile writes a whole file or nothing: temporary name, fsync, rename.
 func writeFile(path string, write func(io.Writer) error) (err error) {
@@ -141,8 +155,12 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 		}
 	}()
 	b := bufio.NewWriter(f)
-	if err := errors.Join(write(b), b.Flush(), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
+	for _, step := range []func() error{
+		func() error { return write(b) }, b.Flush, func() error { return f.Chmod(0o644) }, f.Sync, f.Close,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"bagpipe/gpu"
 	"bagpipe/gpu/graph"
@@ -95,8 +96,9 @@ func (c Config) Validate() error {
 	oneOf := func(key, got string, want ...string) {
 		fault(!slices.Contains(want, got), "%s = %q, nearest is %q of %q", key, got, nearest(got, want), want)
 	}
+	plain := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 	within := func(key string, v, lo, hi float64) {
-		fault(!(v >= lo && v <= hi), "%s = %v, want %v to %v", key, v, lo, hi)
+		fault(!(v >= lo && v <= hi), "%s = %s, want %s to %s", key, plain(v), plain(lo), plain(hi))
 	}
 	if !slices.Contains(models.Names(), c.Model) {
 		fault(true, "model = %q, nearest is %q (pipe show lists all)", c.Model, nearest(c.Model, models.Names()))
@@ -105,7 +107,7 @@ func (c Config) Validate() error {
 	oneOf("schedule", c.Schedule, Cosine, Steps, Constant)
 	oneOf("shuffle", c.Shuffle, ShuffleFull, ShuffleBlock)
 	oneOf("smoothing_form", c.SmoothingForm, SmoothPaper, SmoothCommon)
-	fault(c.DType > gpu.BFloat16, "dtype = %q, want float32, float16 or bfloat16", c.DType)
+	fault(c.DType != gpu.Float32, "dtype = %q: the CPU, the one kind of device there is, computes with float32", c.DType)
 	within("epochs", float64(c.Epochs), 1, 1e6)
 	within("batch", float64(c.Batch), 1, 1<<20)
 	within("shuffle_block", float64(c.ShuffleBlock), 1, 1e9)

@@ -199,6 +199,9 @@ func Evaluate(ctx context.Context, m *Model, split *shards.Split, o Options) (Re
 	}
 	t.note(o.observer(), split)
 	r := t.result()
+	if !finite(r.Loss) {
+		return Result{}, fmt.Errorf("trainer: evaluate: the loss of %s is %v: its weights are of no use (choose another checkpoint)", m.Source, r.Loss)
+	}
 	r.Elapsed = time.Since(begin)
 	return r, nil
 }

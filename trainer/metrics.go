@@ -24,7 +24,7 @@ type line struct {
 	Top5      *float64 `json:"top5,omitempty"`
 	Rate      float64  `json:"images_per_second"`
 	Seconds   *float64 `json:"seconds,omitempty"` // of the epoch's training
-	Bad       int      `json:"bad,omitempty"`     // pictures replaced since the last line
+	Bad       int      `json:"bad,omitempty"`     // pictures replaced since the last line; on an epoch's line, in the epoch
 	Best      bool     `json:"best,omitempty"`
 	InputWait *float64 `json:"input_wait,omitempty"` // part of the steps since the last line spent waiting for input, 0..1
 	Verdict   string   `json:"verdict,omitempty"`    // what limited them

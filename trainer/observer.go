@@ -53,6 +53,7 @@ type Epoch struct {
 	Top1, Top5      float64 // percent
 	Rate            float64 // training images per second in this epoch
 	Seconds         float64 // of training in this epoch
+	Bad             int     // training pictures that could not be read and were replaced
 	Best            bool
 	Evaluated       bool // false: Loss, Top1 and Top5 mean nothing
 }

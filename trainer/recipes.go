@@ -155,6 +155,9 @@ func override(doc tree, set string) error {
 	if key = strings.TrimSpace(key); !ok || key == "" {
 		return fmt.Errorf("trainer: --set %q, want key=value such as epochs=3", set)
 	}
+	if strings.ContainsAny(set, "\r\n") {
+		return fmt.Errorf("trainer: --set %q: one key=value a --set", set)
+	}
 	if !slices.Contains(keys(), key) {
 		return fmt.Errorf("trainer: --set %s: no such key, nearest is %q", set, nearest(key, keys()))
 	}
@@ -189,6 +192,9 @@ func resolve(doc tree) (Config, error) {
 		}
 	}
 	c.Input = vision.Default(mode, size)
+	if err := checkLists(doc, reflect.TypeFor[Config](), ""); err != nil {
+		return c, err
+	}
 	text, err := toml.Marshal(doc)
 	if err != nil {
 		return c, err
@@ -202,9 +208,65 @@ func resolve(doc tree) (Config, error) {
 		key := strings.Join(unknown.Errors[0].Key(), ".")
 		return c, fmt.Errorf("unknown key %q, nearest is %q", key, nearest(key, keys()))
 	case errors.As(err, &wrong):
-		return c, fmt.Errorf("key %s: %w", strings.Join(wrong.Key(), "."), err)
+		key := strings.Join(wrong.Key(), ".")
+		return c, fmt.Errorf("%s = %v, want %s", key, lookup(doc, wrong.Key()), kindOf(key))
 	}
 	return c, err
+}
+
+// checkLists refuses lists of another length than their key's: the decoder would
+// fill up or cut off.
+func checkLists(doc tree, t reflect.Type, prefix string) error {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key := f.Tag.Get("toml")
+		if section, ok := doc[key].(tree); ok && f.Type.Kind() == reflect.Struct {
+			if err := checkLists(section, f.Type, key+"."); err != nil {
+				return err
+			}
+		}
+		if list, ok := doc[key].([]any); ok && f.Type.Kind() == reflect.Array && len(list) != f.Type.Len() {
+			return fmt.Errorf("%s%s = %v has %d numbers, want %d", prefix, key, list, len(list), f.Type.Len())
+		}
+	}
+	return nil
+}
+
+// lookup returns what a document says at a key.
+func lookup(doc tree, key []string) (v any) {
+	v = doc
+	for _, k := range key {
+		section, ok := v.(tree)
+		if !ok {
+			break
+		}
+		v = section[k]
+	}
+	return v
+}
+
+// kindOf says in words what a key takes.
+func kindOf(key string) string {
+	t := reflect.TypeFor[Config]()
+	for _, part := range strings.Split(key, ".") {
+		for i := range t.NumField() {
+			if f := t.Field(i); f.Tag.Get("toml") == part {
+				t = f.Type
+				break
+			}
+		}
+	}
+	switch t.Kind() {
+	case reflect.Int, reflect.Uint64:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list of numbers such as [1.0, 2.0]"
+	}
+	return "a word"
 }
 
 // keys returns every key of a recipe, such as "lr" and "input.flip".

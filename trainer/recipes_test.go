@@ -52,7 +52,7 @@ func TestLoadOverrides(t *testing.T) {
 	if !c.ZeroGamma || c.Batch != 1024 || c.Mixup != 0.2 || c.Recipe != "table6-resnet50d-mixup" {
 		t.Errorf("base or recipe was lost: %+v", c)
 	}
-	if c.Input.Scale[0] != 0.08 || c.Input.Hue != 0.4 {
+	if c.Input.Scale[0] != 0.08 || c.Input.Contrast != 0.4 {
 		t.Errorf("the input's defaults were lost: %+v", c.Input)
 	}
 }
@@ -97,7 +97,13 @@ func TestLoadFaults(t *testing.T) {
 		"key":          {"demo", "epohcs=3", []string{"epohcs", `"epochs"`}},
 		"input key":    {"demo", "input.flipp=1", []string{`"input.flip"`}},
 		"no value":     {"demo", "epochs", []string{"key=value"}},
-		"type":         {"demo", "epochs=many", []string{"epochs"}},
+		"type":         {"demo", "epochs=many", []string{"epochs = many", "a whole number"}},
+		"float":        {"demo", "epochs=1e3", []string{"epochs = 1000", "a whole number"}},
+		"short list":   {"demo", "input.mean=[1.0, 2.0]", []string{"input.mean", "2 numbers, want 3"}},
+		"long list":    {"demo", "input.scale=[0.1, 0.2, 0.3]", []string{"input.scale", "3 numbers, want 2"}},
+		"two keys":     {"demo", "epochs=2\nbatch=4", []string{"one key=value"}},
+		"bounds":       {"demo", "batch=0", []string{"batch = 0, want 1 to 1048576"}},
+		"half floats":  {"demo", "dtype=float16", []string{"float16", "float32"}},
 		"range":        {"demo", "momentum=1.5", []string{"momentum = 1.5"}},
 		"model":        {"demo", "model=resnet5", []string{`nearest is "resnet50"`}},
 		"schedule":     {"demo", "schedule=cosin", []string{`nearest is "cosine"`}},

@@ -42,11 +42,15 @@ func newReplica(c Config, dev gpu.Device, comm gpu.Comm, classes, world int) (r 
 	if r.stream, err = dev.NewStream(); err != nil {
 		return r, err
 	}
+	rank := 0
+	if comm != nil {
+		rank = comm.Rank()
+	}
 	for _, last := range []bool{false, true} {
 		if !last && c.Accumulate == 1 {
 			continue
 		}
-		g, err := c.stepGraph(r.part, classes, world, last)
+		g, err := c.stepGraph(r.part, classes, rank, world, last)
 		if err != nil {
 			return r, err
 		}

@@ -73,6 +73,9 @@ func (r *run) begin() {
 		start.ValN = r.val.Len()
 	}
 	r.observer.Start(start)
+	if r.schedule.warmup >= r.schedule.total {
+		r.observer.Note(fmt.Sprintf("the learning rate is still rising when the run ends: warmup_epochs = %v of %d epochs", r.c.WarmupEpochs, r.c.Epochs))
+	}
 }
 
 // check looks at the recipe and the data set.
@@ -161,9 +164,14 @@ func (r *run) position() error {
 	_, noConfig := os.Stat(filepath.Join(dir, configName))
 	s, err := readState(filepath.Join(checkpointDir(dir), lastName))
 	switch {
+	case !r.o.Resume && noConfig == nil && errors.Is(err, fs.ErrNotExist):
+		r.observer.Note(fmt.Sprintf("the run in %s ended before its first checkpoint: starting over", dir))
 	case !r.o.Resume && noConfig == nil:
 		return fmt.Errorf("trainer: %s holds a run already (go on with --resume, or choose another --run)", dir)
 	case !r.o.Resume:
+		if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+			return fmt.Errorf("trainer: %s is a folder with other things in it, such as %s (choose another --run)", dir, entries[0].Name())
+		}
 	case noConfig != nil:
 		return fmt.Errorf("trainer: %s holds no run to resume: %w", dir, noConfig)
 	case errors.Is(err, fs.ErrNotExist):
@@ -176,7 +184,7 @@ func (r *run) position() error {
 		}
 	}
 	if err := os.MkdirAll(checkpointDir(dir), 0o777); err != nil {
-		return fmt.Errorf("trainer: run directory: %w", err)
+		return fmt.Errorf("trainer: run directory: %w (choose another --run)", err)
 	}
 	text, err := toml.Marshal(r.c)
 	if err != nil {
@@ -184,7 +192,7 @@ func (r *run) position() error {
 	}
 	err = writeFile(filepath.Join(dir, configName), func(w io.Writer) error { _, err := w.Write(text); return err })
 	if err != nil {
-		return fmt.Errorf("trainer: run directory: %w", err)
+		return fmt.Errorf("trainer: run directory: %w%s", err, remedy(err))
 	}
 	r.metrics, err = openMetrics(dir, r.at.Step)
 	return err

@@ -23,25 +23,26 @@ const (
 )
 
 // network adds the model, from its input to its logits.
-func (c Config) network(g *graph.Graph, batch, classes int) *graph.Value {
+func (c Config) network(g *graph.Graph, batch, classes, rank int) *graph.Value {
 	if g.Training && c.Dropout > 0 {
 		g.Input(inCounter, gpu.Int32, 1)
 	}
 	x := g.Input(inImages, c.DType, batch, c.Input.Size, c.Input.Size, 3)
-	logits, err := models.Add(g, c.Model, x, models.Options{Classes: classes, ZeroGamma: c.ZeroGamma, Dropout: float32(c.Dropout)})
+	logits, err := models.Add(g, c.Model, x, models.Options{Classes: classes, ZeroGamma: c.ZeroGamma,
+		Dropout: float32(c.Dropout), Seed: c.Seed + uint64(rank)<<32})
 	if err != nil {
 		panic(&graph.Error{Op: "model", Err: err})
 	}
 	return logits
 }
 
-// stepGraph is one training step of one device: forward, loss, gradients,
+// stepGraph is one training step of the device of the given rank: forward, loss, gradients,
 // all-reduce over world devices, update. Where the batch is accumulated over
 // several runs, the ones but the last (last false) only add their gradients up.
-func (c Config) stepGraph(batch, classes, world int, last bool) (*graph.Graph, error) {
+func (c Config) stepGraph(batch, classes, rank, world int, last bool) (*graph.Graph, error) {
 	return graph.Build(true, func(g *graph.Graph) {
 		g.SyncNorm = c.SyncNorm
-		logits := c.network(g, batch, classes)
+		logits := c.network(g, batch, classes, rank)
 		labels, partners := g.Input(inLabels, gpu.Int32, batch), g.Input(inPartners, gpu.Int32, batch)
 		target := g.Target(labels, partners, g.Input(inLambda, gpu.Float32, batch), c.target(classes))
 		losses, _ := g.SoftmaxCrossEntropy(logits, target)
@@ -119,7 +120,7 @@ func (c Config) update(g *graph.Graph, params, grads []*graph.Value) {
 // labels, the counts of the top 1 and top 5, and the probabilities.
 func (c Config) evalGraph(batch, classes int) (*graph.Graph, error) {
 	return graph.Build(false, func(g *graph.Graph) {
-		logits := c.network(g, batch, classes)
+		logits := c.network(g, batch, classes, 0)
 		labels, weight := g.Input(inLabels, gpu.Int32, batch), g.Input(inLambda, gpu.Float32, batch)
 		target := g.Target(labels, labels, weight, graph.Target{Classes: classes, On: 1})
 		losses, softmax := g.SoftmaxCrossEntropy(logits, target)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 	"time"
 
@@ -130,9 +129,8 @@ func (r *run) step(batches []*batcher.Batch) error {
 		s.loss += g.loss / float64(len(got))
 		s.top1, s.n, s.bad = s.top1+g.top1, s.n+g.n, s.bad+g.bad
 	}
-	if math.IsNaN(s.loss) || math.IsInf(s.loss, 0) {
-		return fmt.Errorf("trainer: step %d (epoch %d): the loss is %v at learning rate %.4g; last good checkpoint: %s (lower lr or raise warmup_epochs)",
-			step, step/r.epoch, s.loss, lr, r.lastGood())
+	if !finite(s.loss) {
+		return r.diverged(step, fmt.Sprintf("the loss is %v", s.loss))
 	}
 	r.at.Step++
 	r.at.Evaluated = false
@@ -147,6 +145,12 @@ func (r *run) step(batches []*batcher.Batch) error {
 	}
 	r.observer.Step(shown)
 	return nil
+}
+
+// diverged is the error of a training whose numbers have left the range of floats.
+func (r *run) diverged(step int, what string) error {
+	return fmt.Errorf("trainer: step %d (epoch %d): %s at learning rate %.4g; last good checkpoint: %s (lower lr or raise warmup_epochs)",
+		step, step/r.epoch, what, r.schedule.rate(step), r.lastGood())
 }
 
 // lastGood names the last checkpoint, for messages.
@@ -169,9 +173,7 @@ func (r *run) log() error {
 	}
 	l.InputWait, l.Verdict = &r.watch.wait, r.watch.verdict.Text
 	r.watch.noteWorkers(r.observer, r.replicas)
-	if w.Bad > 0 {
-		r.noteBad()
-	}
+	r.noteBad()
 	r.at.Window = progress{}
 	return r.metrics.write(l)
 }
@@ -195,7 +197,9 @@ func (r *run) endEpoch(ctx context.Context) error {
 		return err
 	}
 	e := Epoch{Epoch: r.at.Step/r.epoch - 1, Step: r.at.Step, TrainLoss: r.at.Epoch.mean(), Rate: r.at.Epoch.rate(), Seconds: r.at.Epoch.Seconds}
-	l := line{Epoch: e.Epoch, Step: e.Step, TrainLoss: &e.TrainLoss, LR: r.schedule.rate(r.at.Step - 1), Rate: e.Rate, Seconds: &e.Seconds}
+	l := line{Epoch: e.Epoch, Step: e.Step, TrainLoss: &e.TrainLoss, LR: r.schedule.rate(r.at.Step - 1), Rate: e.Rate, Seconds: &e.Seconds, Bad: r.at.Epoch.Bad}
+	e.Bad = r.at.Epoch.Bad
+	r.noteBad()
 	if r.val != nil && ((e.Epoch+1)%r.c.EvalEpochs == 0 || e.Step == r.total) {
 		t, err := evaluateAll(ctx, r.evaluators(), r.val, r.o.workers())
 		if ctx.Err() != nil { // a second pass after --resume
@@ -207,6 +211,9 @@ func (r *run) endEpoch(ctx context.Context) error {
 		}
 		t.note(r.observer, r.val)
 		res := t.result()
+		if !finite(res.Loss) {
+			return r.diverged(r.at.Step-1, fmt.Sprintf("the evaluation's loss is %v", res.Loss))
+		}
 		r.result.Loss, r.result.Top1, r.result.Top5, r.result.Images, r.result.Bad = res.Loss, res.Top1, res.Top5, res.Images, res.Bad
 		e.Evaluated, e.Loss, e.Top1, e.Top5 = true, res.Loss, res.Top1, res.Top5
 		e.Best = res.Top1 > r.at.Best
@@ -281,5 +288,13 @@ func (r *run) checkpoint() error {
 
 func (r *run) saveAll(best bool) error {
 	r.saved = time.Now()
-	return r.c.save(r.o.Run, r.replicas[0], r.at, best)
+	err := r.c.save(r.o.Run, r.replicas[0], r.at, best)
+	var not *notFiniteError
+	switch {
+	case errors.As(err, &not):
+		return r.diverged(r.at.Step-1, not.Error())
+	case err != nil:
+		return fmt.Errorf("trainer: checkpoint of step %d: %w; last good checkpoint: %s%s", r.at.Step, err, r.lastGood(), remedy(err))
+	}
+	return nil
 }
