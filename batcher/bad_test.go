@@ -147,12 +147,12 @@ func TestZeroPictureIsNotMixedIn(t *testing.T) {
 }
 
 func TestValidateListsEveryFault(t *testing.T) {
-	c := Config{DType: 3, Rank: 2, World: -1, Workers: -1, Ring: -2, Mixup: -0.5, MixupOffEpoch: -1}
+	c := Config{DType: 3, Rank: 2, World: -1, Workers: -1, Ring: -2, ShuffleBlock: -3, Mixup: -0.5, MixupOffEpoch: -1}
 	err := c.Validate()
 	if err == nil {
 		t.Fatal("no fault found")
 	}
-	for _, want := range []string{"source", "dtype", "batch of 0", "world of -1", "rank 2", "-1 workers", "ring of -2", "alpha -0.5", "epoch -1", "side 0"} {
+	for _, want := range []string{"source", "dtype", "batch of 0", "world of -1", "rank 2", "-1 workers", "ring of -2", "blocks of -3", "alpha -0.5", "epoch -1", "side 0"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not among the faults:\n%v", want, err)
 		}

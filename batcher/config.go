@@ -23,6 +23,7 @@ import (
 	"runtime"
 
 	"bagpipe/gpu"
+	"bagpipe/shards"
 	"bagpipe/stages/vision"
 )
 
@@ -59,6 +60,9 @@ type Config struct {
 	Consumer string // its name in Stats; "" = consumer
 	Ring     int    // batches in memory; 0 = 3: one with the device, one ready, one being filled
 	Seed     uint64
+	// ShuffleBlock shuffles training in blocks of so many consecutive records, for
+	// storage that is fast in sequence alone (shards.NewBlockOrder); 0 = in full.
+	ShuffleBlock int
 	// Mixup is the alpha of mixup's Beta(alpha, alpha); 0 = off. It acts in training
 	// only.
 	Mixup         float64
@@ -99,6 +103,7 @@ func (c Config) Validate() error {
 	fault(c.Rank < 0 || c.Rank >= max(c.World, 1), "rank %d of a world of %d", c.Rank, max(c.World, 1))
 	fault(c.Workers < 0, "%d workers, want at least 1 (0 = all cores)", c.Workers)
 	fault(c.Ring < 0, "ring of %d batches, want at least 1 (0 = 3)", c.Ring)
+	fault(c.ShuffleBlock < 0, "shuffle blocks of %d records, want at least 1 (0 = shuffle in full)", c.ShuffleBlock)
 	fault(!(c.Mixup >= 0) || math.IsInf(c.Mixup, 1), "mixup alpha %g, want a finite number of at least 0", c.Mixup)
 	fault(c.MixupOffEpoch < 0, "mixup off from epoch %d, want at least 0", c.MixupOffEpoch)
 	fault(c.Vision.Size < 1, "pictures of side %d, want at least 1", c.Vision.Size)
@@ -137,6 +142,14 @@ func (c Config) StepsPerEpoch() int {
 	}
 	perRank := n/world + min(n%world, 1)
 	return perRank/c.Batch + min(perRank%c.Batch, 1)
+}
+
+// order returns the order of an epoch.
+func (c Config) order(epoch int) shards.Order {
+	if c.Train && c.ShuffleBlock > 0 {
+		return shards.NewBlockOrder(c.Source.Len(), c.Seed, epoch, c.ShuffleBlock)
+	}
+	return shards.NewOrder(c.Source.Len(), c.Seed, epoch, c.Train)
 }
 
 // sampleBytes is the size of one slot of Batch.Images.

@@ -143,7 +143,7 @@ func (l *Loader) feed(ctx context.Context, step int) error {
 		}
 		epoch := step / l.steps
 		if epoch != of {
-			order, of = shards.NewOrder(l.c.Source.Len(), l.c.Seed, epoch, l.c.Train), epoch
+			order, of = l.c.order(epoch), epoch
 		}
 		lo, hi := order.Part(step-epoch*l.steps, l.c.Batch, l.c.Rank, l.c.World)
 		b.Epoch, b.Step, b.N, b.order, b.first = epoch, step, hi-lo, order, lo

@@ -23,9 +23,19 @@ const minHalf = 3
 // smallest even number of bits that holds n; results of n or more are sent through
 // again until one falls below n (cycle walking), which takes fewer than 4 passes on
 // average and keeps it a permutation (Black and Rogaway, 2002).
+//
+// A block order (NewBlockOrder) is computed in the same way from two such
+// permutations, one of blocks and one inside a window of blocks.
 type Order struct {
+	n      int
+	all    network // of the records, or of the whole blocks
+	blocks blocks  // zero: no blocks
+}
+
+// network is a keyed permutation of 0..n-1; the zero value of half and keys is the identity.
+type network struct {
 	n    int
-	half uint // bits of one half of the network; 0 is the identity
+	half uint // bits of one half; 0 is the identity
 	keys [rounds]uint64
 }
 
@@ -33,16 +43,48 @@ type Order struct {
 // is 0, 1, .., n-1. The same arguments give the same order on every machine.
 func NewOrder(n int, seed uint64, epoch int, shuffle bool) Order {
 	o := Order{n: max(n, 0)}
-	if !shuffle || n < 2 {
-		return o
-	}
-	o.half = uint(max((bits.Len(uint(n-1))+1)/2, minHalf))
-	key := mix64(seed) ^ mix64(uint64(epoch)^0x6a09e667f3bcc908)
-	for i := range o.keys {
-		key += 0x9e3779b97f4a7c15
-		o.keys[i] = mix64(key)
+	if shuffle {
+		o.all = newNetwork(n, epochKey(seed, epoch))
 	}
 	return o
+}
+
+// epochKey is what all keys of an epoch come from.
+func epochKey(seed uint64, epoch int) uint64 {
+	return mix64(seed) ^ mix64(uint64(epoch)^0x6a09e667f3bcc908)
+}
+
+func newNetwork(n int, key uint64) network {
+	p := network{n: n}
+	if n < 2 {
+		return p
+	}
+	p.half = halfOf(n)
+	for i := range p.keys {
+		key += 0x9e3779b97f4a7c15
+		p.keys[i] = mix64(key)
+	}
+	return p
+}
+
+func halfOf(n int) uint { return uint(max((bits.Len(uint(n-1))+1)/2, minHalf)) }
+
+// at maps i; the salt makes another permutation of the same keys.
+func (p *network) at(i int, salt uint64) int {
+	if p.half == 0 {
+		return i
+	}
+	mask := uint64(1)<<p.half - 1
+	x := uint64(i)
+	for {
+		l, r := x>>p.half, x&mask
+		for _, k := range p.keys {
+			l, r = r, l^(mix64(r^k^salt)&mask)
+		}
+		if x = l<<p.half | r; x < uint64(p.n) {
+			return int(x)
+		}
+	}
 }
 
 // Len returns the number of records.
@@ -54,20 +96,10 @@ func (o Order) At(i int) int {
 	if uint(i) >= uint(o.n) {
 		panic(fmt.Sprintf("shards: position %d of an order of %d records", i, o.n))
 	}
-	if o.half == 0 {
-		return i
+	if o.blocks.size > 0 {
+		return o.blockAt(i)
 	}
-	mask := uint64(1)<<o.half - 1
-	x := uint64(i)
-	for {
-		l, r := x>>o.half, x&mask
-		for _, k := range o.keys {
-			l, r = r, l^(mix64(r^k)&mask)
-		}
-		if x = l<<o.half | r; x < uint64(o.n) {
-			return int(x)
-		}
-	}
+	return o.all.at(i, 0)
 }
 
 // Part returns the positions lo <= i < hi that one rank visits at a step of the

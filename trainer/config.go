@@ -32,6 +32,9 @@ type Config struct {
 	Accumulate int    `toml:"accumulate"` // parts into which each device cuts its share of the batch
 	Seed       uint64 `toml:"seed"`       // of initial weights, order and augmentation
 
+	Shuffle      string `toml:"shuffle"`       // full; block: for storage that is fast in sequence alone, see docs/shuffle.md
+	ShuffleBlock int    `toml:"shuffle_block"` // of block: consecutive records a block
+
 	LR           float64   `toml:"lr"`            // at a batch of lr_batch
 	LRBatch      int       `toml:"lr_batch"`      // linear scaling, section 3.1: the rate used is lr*batch/lr_batch; 0 = lr as it is
 	WarmupEpochs float64   `toml:"warmup_epochs"` // section 3.1: from 0 up, linearly
@@ -57,11 +60,14 @@ type Config struct {
 	Input vision.Config `toml:"input"`
 }
 
-// The learning-rate schedules and the forms of label smoothing.
+// The learning-rate schedules, the shuffles and the forms of label smoothing.
 const (
 	Cosine   = "cosine"
 	Steps    = "step"
 	Constant = "constant"
+
+	ShuffleFull  = "full"
+	ShuffleBlock = "block"
 
 	SmoothPaper  = "paper"
 	SmoothCommon = "common"
@@ -71,7 +77,7 @@ const (
 func defaults() Config {
 	return Config{
 		Model: "resnet50", Init: models.MSRAPrelu,
-		Epochs: 120, Batch: 256, Accumulate: 1,
+		Epochs: 120, Batch: 256, Accumulate: 1, Shuffle: ShuffleFull, ShuffleBlock: 32,
 		LR: 0.1, LRBatch: 256, Schedule: Steps, DecayEpochs: []float64{30, 60, 90}, DecayFactor: 0.1,
 		Momentum: 0.9, Nesterov: true, WeightDecay: 1e-4, SmoothingForm: SmoothPaper,
 		EvalEpochs: 1, LogSteps: 50, CheckpointMinutes: 10,
@@ -97,10 +103,12 @@ func (c Config) Validate() error {
 	}
 	oneOf("init", string(c.Init), string(models.Xavier), string(models.MSRAPrelu))
 	oneOf("schedule", c.Schedule, Cosine, Steps, Constant)
+	oneOf("shuffle", c.Shuffle, ShuffleFull, ShuffleBlock)
 	oneOf("smoothing_form", c.SmoothingForm, SmoothPaper, SmoothCommon)
 	fault(c.DType > gpu.BFloat16, "dtype = %q, want float32, float16 or bfloat16", c.DType)
 	within("epochs", float64(c.Epochs), 1, 1e6)
 	within("batch", float64(c.Batch), 1, 1<<20)
+	within("shuffle_block", float64(c.ShuffleBlock), 1, 1e9)
 	within("accumulate", float64(c.Accumulate), 1, 1<<20)
 	within("lr_batch", float64(c.LRBatch), 0, 1<<20)
 	fault(!(c.LR >= 0) || math.IsInf(c.LR, 1), "lr = %v, want a finite number of at least 0", c.LR)

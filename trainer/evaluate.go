@@ -68,7 +68,7 @@ func (e *evaluator) run(ctx context.Context, split *shards.Split, rank, world, w
 			return t, nil
 		}
 		if err != nil {
-			return t, err
+			return t, &inputError{err}
 		}
 		if err := e.add(&t, b); err != nil {
 			return t, err

@@ -1,7 +1,6 @@
 package trainer
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -81,12 +80,8 @@ type stepped struct {
 	bad  int
 }
 
-// train runs one step on the next batch.
-func (r *replica) train(ctx context.Context, lr, decay float64) (s stepped, err error) {
-	b, err := r.input.Next(ctx)
-	if err != nil {
-		return s, err
-	}
+// train runs one step on a batch, and releases it.
+func (r *replica) train(b *batcher.Batch, lr, decay float64) (s stepped, err error) {
 	defer b.Release()
 	s.n, s.bad = b.N, b.Bad
 	for k := range r.parts {

@@ -33,6 +33,7 @@ type run struct {
 	mixupOff   int // first epoch without mixup; 0 = there is no mixup
 
 	at      state
+	waited  time.Time // when the step at hand began to wait for its batches
 	saved   time.Time
 	metrics *metrics
 	named   map[int]bool // bad pictures that were noted
@@ -270,11 +271,15 @@ func (r *run) feed(ctx context.Context) error {
 	} else {
 		c.Mixup = 0
 	}
+	block := 0
+	if c.Shuffle == ShuffleBlock {
+		block = c.ShuffleBlock
+	}
 	for rank, p := range r.replicas {
 		var err error
 		p.input, err = batcher.New(context.WithoutCancel(ctx), batcher.Config{
 			Source: r.train, Vision: c.Input, DType: c.DType, Train: true, Batch: c.Batch / len(r.replicas),
-			Rank: rank, World: len(r.replicas), Workers: r.o.workers(), Auto: r.o.Workers == 0, Consumer: "device", Seed: c.Seed,
+			Rank: rank, World: len(r.replicas), Workers: r.o.workers(), Auto: r.o.Workers == 0, Consumer: "device", Seed: c.Seed, ShuffleBlock: block,
 			Mixup: c.Mixup, MixupOffEpoch: r.mixupOff, AllocHost: p.dev.AllocHost,
 		}, batcher.Position{Step: r.at.Step})
 		if err != nil {

@@ -9,10 +9,14 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"bagpipe/batcher"
 )
 
 // Train runs or resumes a training. When ctx is done, the step at hand is
-// finished, a checkpoint is written and Result.Interrupted is set.
+// finished, a checkpoint is written and Result.Interrupted is set. When the input
+// fails (a disk, or a panic of ours in its workers), a checkpoint is written before
+// its error is returned: the weights are those of the last whole step.
 func Train(ctx context.Context, c Config, o Options) (res Result, err error) {
 	r, err := newRun(ctx, c, o)
 	if err != nil {
@@ -20,11 +24,29 @@ func Train(ctx context.Context, c Config, o Options) (res Result, err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	begin := time.Now()
-	err = r.loop(ctx)
+	err = r.keep(r.loop(ctx))
 	res = r.result
 	res.Steps, res.Epochs, res.BestTop1 = r.at.Step, r.at.Step/r.epoch, max(r.at.Best, 0)
 	res.Elapsed, res.Input = time.Since(begin), r.replicas[0].input.Stats()
 	return res, err
+}
+
+// An inputError says that no batch could be had. No program was running, so the
+// weights are good.
+type inputError struct{ error }
+
+func (e *inputError) Unwrap() error { return e.error }
+
+// keep writes a checkpoint if err is one of the input.
+func (r *run) keep(err error) error {
+	var in *inputError
+	if !errors.As(err, &in) {
+		return err
+	}
+	if failed := r.checkpoint(); failed != nil {
+		return errors.Join(fmt.Errorf("trainer: step %d: the input failed: %w", r.at.Step, in.error), failed)
+	}
+	return fmt.Errorf("trainer: step %d: the input failed (a checkpoint is written: remove the cause, go on with --resume): %w", r.at.Step, in.error)
 }
 
 // loop is the training.
@@ -39,7 +61,14 @@ func (r *run) loop(ctx context.Context) error {
 			r.result.Interrupted = true
 			return r.checkpoint()
 		}
-		if err := r.step(); err != nil {
+		batches, err := r.next(ctx)
+		if err != nil && ctx.Err() != nil { // while waiting for the disk
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := r.step(batches); err != nil {
 			return err
 		}
 		if r.at.Step%r.c.LogSteps == 0 {
@@ -61,16 +90,33 @@ func (r *run) loop(ctx context.Context) error {
 	return nil
 }
 
+// next waits for the batches of all replicas. They are there before any program
+// runs, so that a failing input finds no replica half-way through a step.
+func (r *run) next(ctx context.Context) ([]*batcher.Batch, error) {
+	r.waited = time.Now()
+	batches := make([]*batcher.Batch, len(r.replicas))
+	for i, p := range r.replicas {
+		b, err := p.input.Next(ctx)
+		if err != nil {
+			for _, got := range batches[:i] {
+				got.Release()
+			}
+			return nil, &inputError{err}
+		}
+		batches[i] = b
+	}
+	return batches, nil
+}
+
 // step trains all replicas on one global batch.
-func (r *run) step() error {
-	begin, step := time.Now(), r.at.Step
+func (r *run) step(batches []*batcher.Batch) error {
+	step := r.at.Step
 	lr := r.schedule.rate(step)
 	got := make([]stepped, len(r.replicas))
-	// Not the caller's context: a step that has begun is finished.
-	group, ctx := errgroup.WithContext(context.Background())
+	group := errgroup.Group{} // no context: a step that has begun is finished
 	for i, p := range r.replicas {
 		group.Go(func() (err error) {
-			if got[i], err = p.train(ctx, lr, r.c.average(step)); err != nil && p.comm != nil {
+			if got[i], err = p.train(batches[i], lr, r.c.average(step)); err != nil && p.comm != nil {
 				p.comm.Abort(err) // lets the others out of their all-reduce
 			}
 			return err
@@ -90,7 +136,7 @@ func (r *run) step() error {
 	}
 	r.at.Step++
 	r.at.Evaluated = false
-	seconds := time.Since(begin).Seconds()
+	seconds := time.Since(r.waited).Seconds()
 	r.at.Epoch.add(s, seconds)
 	r.at.Window.add(s, seconds)
 	shown := Step{Epoch: step / r.epoch, Step: step, LR: lr}

@@ -68,6 +68,7 @@ var variants = map[string][]string{
 	"mixup":      {"mixup=0.2", "mixup_off_epochs=1"},
 	"accumulate": {"accumulate=2"},
 	"ema":        {"ema=0.9"},
+	"block":      {"shuffle=block", "shuffle_block=3"},
 	"dropout":    {"dropout=0.5", "accumulate=2"},
 }
 

@@ -13,44 +13,46 @@ func plainBatchNorm(b *binding, op graph.BatchNorm) kernel {
 	c := len(gamma)
 	rows := float64(len(x) / c)
 	means, variances := newMoments(c)
-	return b.pooled(op.Sync, rows, means, variances, poolMoments, func() {
-		b.dev.team.split(c, func(_, lo, hi int) {
-			for i := lo; i < hi; i++ {
-				var sum, squares float64
-				for at := i; at < len(x); at += c {
-					sum += float64(x[at])
-				}
-				m := sum / rows
-				for at := i; at < len(x); at += c {
-					squares += (float64(x[at]) - m) * (float64(x[at]) - m)
-				}
-				means[i], variances[i] = m, squares/rows
+	total := rows // of the group
+	// Made once, like all bodies of loops: a run allocates nothing.
+	find := func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			var sum, squares float64
+			for at := i; at < len(x); at += c {
+				sum += float64(x[at])
 			}
-		})
-	}, func(rows float64) {
+			m := sum / rows
+			for at := i; at < len(x); at += c {
+				squares += (float64(x[at]) - m) * (float64(x[at]) - m)
+			}
+			means[i], variances[i] = m, squares/rows
+		}
+	}
+	use := func(_, lo, hi int) {
 		// One row has no unbiased variance; it counts as 0, like the biased one.
-		unbiased := rows / max(rows-1, 1)
-		b.dev.team.split(c, func(_, lo, hi int) {
-			for i := lo; i < hi; i++ {
-				m, v := means[i], variances[i]
-				r := 1 / math.Sqrt(v+float64(op.Eps))
-				mean[i], inv[i] = float32(m), float32(r)
-				k := float64(op.Momentum)
-				runMean[i] = float32(k*float64(runMean[i]) + (1-k)*m)
-				runVar[i] = float32(k*float64(runVar[i]) + (1-k)*v*unbiased)
-				for at := i; at < len(x); at += c {
-					s := (float64(x[at])-m)*r*float64(gamma[i]) + float64(beta[i])
-					if residual != nil {
-						s += float64(residual[at])
-					}
-					if op.ReLU {
-						s = max(s, 0)
-					}
-					y[at] = float32(s)
+		unbiased := total / max(total-1, 1)
+		for i := lo; i < hi; i++ {
+			m, v := means[i], variances[i]
+			r := 1 / math.Sqrt(v+float64(op.Eps))
+			mean[i], inv[i] = float32(m), float32(r)
+			k := float64(op.Momentum)
+			runMean[i] = float32(k*float64(runMean[i]) + (1-k)*m)
+			runVar[i] = float32(k*float64(runVar[i]) + (1-k)*v*unbiased)
+			for at := i; at < len(x); at += c {
+				s := (float64(x[at])-m)*r*float64(gamma[i]) + float64(beta[i])
+				if residual != nil {
+					s += float64(residual[at])
 				}
+				if op.ReLU {
+					s = max(s, 0)
+				}
+				y[at] = float32(s)
 			}
-		})
-	})
+		}
+	}
+	return b.pooled(op.Sync, rows, means, variances, poolMoments,
+		func() { b.dev.team.split(c, find) },
+		func(rows float64) { total = rows; b.dev.team.split(c, use) })
 }
 
 func plainBatchNormInfer(b *binding, op graph.BatchNormInfer) kernel {
@@ -87,33 +89,34 @@ func plainBatchNormGrad(b *binding, op graph.BatchNormGrad) (kernel, error) {
 	}
 	c := len(gamma)
 	sums, dots := newMoments(c)
-	return b.pooled(op.Sync, float64(len(x)/c), sums, dots, poolSums, func() {
-		b.dev.team.split(c, func(_, lo, hi int) {
-			for i := lo; i < hi; i++ {
-				var sum, dot float64
-				for at := i; at < len(x); at += c {
-					d := masked(dy, y, at)
-					sum += float64(d)
-					dot += float64(d) * (float64(x[at]) - float64(mean[i])) * float64(inv[i])
-				}
-				sums[i], dots[i] = sum, dot
-				dgamma[i], dbeta[i] = float32(dot), float32(sum)
+	rows := float64(len(x) / c) // of the group, later
+	find := func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			var sum, dot float64
+			for at := i; at < len(x); at += c {
+				d := masked(dy, y, at)
+				sum += float64(d)
+				dot += float64(d) * (float64(x[at]) - float64(mean[i])) * float64(inv[i])
 			}
-		})
-	}, func(rows float64) {
-		b.dev.team.split(c, func(_, lo, hi int) {
-			for i := lo; i < hi; i++ {
-				for at := i; at < len(x); at += c {
-					d := masked(dy, y, at)
-					hat := (float64(x[at]) - float64(mean[i])) * float64(inv[i])
-					dx[at] = float32(float64(gamma[i]) * float64(inv[i]) * (float64(d) - sums[i]/rows - hat*dots[i]/rows))
-					if residual != nil {
-						residual[at] = d
-					}
+			sums[i], dots[i] = sum, dot
+			dgamma[i], dbeta[i] = float32(dot), float32(sum)
+		}
+	}
+	use := func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			for at := i; at < len(x); at += c {
+				d := masked(dy, y, at)
+				hat := (float64(x[at]) - float64(mean[i])) * float64(inv[i])
+				dx[at] = float32(float64(gamma[i]) * float64(inv[i]) * (float64(d) - sums[i]/rows - hat*dots[i]/rows))
+				if residual != nil {
+					residual[at] = d
 				}
 			}
-		})
-	}), nil
+		}
+	}
+	return b.pooled(op.Sync, rows, sums, dots, poolSums,
+		func() { b.dev.team.split(c, find) },
+		func(total float64) { rows = total; b.dev.team.split(c, use) }), nil
 }
 
 // masked is dy where y > 0; a nil y masks nothing.
