@@ -85,7 +85,6 @@ func New(ctx context.Context, c Config, from Position) (*Loader, error) {
 		}
 	}
 	l.fused[0].Remedy("a faster disk")
-	l.fused[1].Remedy("shards of smaller pictures")
 	l.consumer = l.pipe.Stage(c.Consumer, 1)
 	l.crew = newCrew(c, l.fused)
 	l.pipe.Go("feed", func(ctx context.Context) error { return l.feed(ctx, from.Step) })

@@ -241,7 +241,7 @@ func TestStatsTellInputBoundFromDeviceBound(t *testing.T) {
 		process, step time.Duration
 		want          string
 	}{
-		{time.Second, time.Second, "vision-bound: 100 % of CPU; +2 workers would give about 2.0x (4.0 img/s); or shards of smaller pictures"},
+		{time.Second, time.Second, "vision-bound: 100 % of CPU; +2 workers would give about 2.0x (4.0 img/s)"},
 		{time.Millisecond, time.Second, "device-bound: input waits 100 % of the time; nothing to gain from more workers"},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -41,6 +41,7 @@ type Result struct {
 	Verdict            string  `json:"verdict"`
 	More               int     `json:"more_workers"` // that would help, as far as there are idle cores for them
 	Gain               float64 `json:"gain"`         // by what they would multiply the rate
+	Plan               *Plan   `json:"plan,omitempty"`
 }
 
 // Stage is a stages.Report with times in seconds, summed over the workers.
@@ -136,6 +137,9 @@ func (r Result) Table(w io.Writer) {
 		fmt.Fprintf(w, "%d of them stand in for bad pictures (shardify verify finds damaged ones)\n", r.Bad)
 	}
 	fmt.Fprintln(w, r.Verdict)
+	if r.Plan != nil {
+		fmt.Fprintln(w, r.Plan)
+	}
 }
 
 // JSON writes the result as one line.

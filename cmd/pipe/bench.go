@@ -17,19 +17,22 @@ import (
 )
 
 type benchCmd struct {
-	Data    string `placeholder:"DIR" help:"Data set of shards; none: pictures drawn for it, of the size of photographs."`
-	Split   string `default:"train" help:"train, val or test."`
-	Workers int    `help:"Goroutines that decode; 0 = one a core."`
-	Images  int    `help:"Pictures to measure; 0 = 1000, or 10 batches with --train."`
-	Batch   int    `help:"Pictures a batch; 0 = 64, or 16 with --train; at most the split."`
-	Size    int    `default:"224" help:"Side of the finished pictures in pixels."`
-	Mode    string `default:"paper" help:"Augmentation: paper, mxnet-2018 or torchvision."`
-	Seed    uint64 `help:"Of order and augmentation."`
-	Train   bool   `help:"Train on every batch."`
-	Model   string `default:"resnet50d" help:"What --train trains."`
-	Device  string `default:"auto" help:"What --train trains on: auto, cpu, cuda or one such as cuda:0."`
-	Quiet   bool   `short:"q" help:"Print errors and the result only."`
-	JSON    bool   `name:"json" help:"Print one JSON object instead of the table."`
+	Data        string  `placeholder:"DIR" help:"Data set of shards; none: pictures drawn for it, of the size of photographs."`
+	Split       string  `default:"train" help:"train, val or test."`
+	Workers     int     `help:"Goroutines that decode; 0 = one a core."`
+	Images      int     `help:"Pictures to measure; 0 = 1000, or 10 batches with --train."`
+	Batch       int     `help:"Pictures a batch; 0 = 64, or 16 with --train; at most the split."`
+	Size        int     `default:"224" help:"Side of the finished pictures in pixels."`
+	Mode        string  `default:"paper" help:"Augmentation: paper, mxnet-2018 or torchvision."`
+	Seed        uint64  `help:"Of order and augmentation."`
+	Train       bool    `help:"Train on every batch."`
+	Model       string  `default:"resnet50d" help:"What --train trains."`
+	Device      string  `default:"auto" help:"What --train trains on: auto, cpu, cuda or one such as cuda:0."`
+	Need        float64 `placeholder:"RATE" help:"Say what so many images a second would take, from what is measured."`
+	Plan        string  `placeholder:"NxDEVICE" help:"The same for devices whose rates are known, such as 8xH100 training ResNet-50."`
+	Quiet       bool    `short:"q" help:"Print errors and the result only."`
+	JSON        bool    `name:"json" help:"Print one JSON object instead of the table."`
+	cli.Profile `embed:""`
 }
 
 // Help shows examples.
@@ -37,6 +40,8 @@ func (benchCmd) Help() string {
 	return `Examples:
   pipe bench --images 500
   pipe bench --workers 1 --images 200 --json
+  pipe bench --plan 8xH100
+  pipe bench --need 5000 --cpuprofile cpu.pprof
   pipe bench --train --model cifar-resnet20 --size 32 --batch 32
 after pipe demo:
   pipe bench --data runs/demo/pictures.shards --size 32 --images 5000`
@@ -44,9 +49,14 @@ after pipe demo:
 
 // Run measures the input, with the training step if asked for.
 func (c *benchCmd) Run(ctx context.Context, s cli.Streams) error {
-	if err := c.check(); err != nil {
+	need, err := c.need()
+	if err = errors.Join(c.check(), err); err != nil {
 		return err
 	}
+	return c.Profile.While(func() error { return c.run(ctx, s, need) })
+}
+
+func (c *benchCmd) run(ctx context.Context, s cli.Streams, need bench.Need) error {
 	dir := c.Data
 	if dir == "" {
 		tmp, err := os.MkdirTemp("", "pipe-bench-")
@@ -67,11 +77,45 @@ func (c *benchCmd) Run(ctx context.Context, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	if need.Rate > 0 {
+		if r.Plan, err = c.plan(r, need, data); err != nil {
+			return err
+		}
+	}
 	if c.JSON {
 		return r.JSON(s.Out)
 	}
 	r.Table(s.Out)
 	return nil
+}
+
+// need is the rate of --need or --plan; a rate of 0 is none.
+func (c *benchCmd) need() (bench.Need, error) {
+	switch {
+	case c.Need < 0:
+		return bench.Need{}, cli.Wrongf("--need %g, want images a second", c.Need)
+	case c.Need > 0 && c.Plan != "":
+		return bench.Need{}, cli.Wrongf("--need and --plan exclude each other")
+	case c.Plan == "":
+		return bench.Need{Rate: c.Need, Devices: 1, Source: "--need"}, nil
+	}
+	need, err := bench.ParseNeed(c.Plan)
+	return need, cli.Wrong(err)
+}
+
+// plan says what need takes, from what was measured on data.
+func (c *benchCmd) plan(r bench.Result, need bench.Need, data *shards.Dataset) (*bench.Plan, error) {
+	split, err := data.Split(c.Split)
+	if err != nil {
+		return nil, err
+	}
+	var bytes float64
+	n := min(split.Len(), 10000) // of a large split, a sample
+	for i := range n {
+		_, stored := split.Codec(i * (split.Len() / n))
+		bytes += float64(stored)
+	}
+	return r.PlanFor(need, bytes/float64(n), c.Size), nil
 }
 
 func (c *benchCmd) check() error {

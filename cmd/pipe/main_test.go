@@ -107,6 +107,10 @@ func TestUsage(t *testing.T) {
 		{"bench --mode papper", `nearest: "paper"`},
 		{"bench --train --model resnet5", `nearest is "resnet50"`},
 		{"bench --images -1", "--images"},
+		{"bench --need -1", "--need"},
+		{"bench --need 5 --plan 8xH100", "exclude"},
+		{"bench --plan 8xH10", `nearest is "H100"`},
+		{"train --data x --recipe demo --workers some", "--workers some"},
 		{"demo --shrot", `"--short"`},
 	} {
 		code, out, errs := pipe(strings.Fields(c.args)...)
@@ -388,8 +392,22 @@ func TestBench(t *testing.T) {
 	if r.Images < 100 || r.Workers != 2 || r.Batch != 60 || r.Bottleneck == "" || r.CPUSecondsPerImage < 0 {
 		t.Errorf("measured %+v", r)
 	}
-	text := pipeOK(t, "bench", "--data", set, "--size", "32", "--images", "20", "--train", "--model", "cifar-resnet20", "-q")
-	for _, want := range []string{"vision", "device", "img/s", "-bound: "} {
+	if r.Plan != nil {
+		t.Errorf("a plan nobody asked for: %+v", r.Plan)
+	}
+	dir := t.TempDir()
+	profiles := []string{"--cpuprofile", filepath.Join(dir, "cpu"), "--memprofile", filepath.Join(dir, "mem"), "--trace", filepath.Join(dir, "trace")}
+	decode(t, pipeOK(t, append([]string{"bench", "--data", set, "--size", "32", "--images", "100", "--plan", "8xV100", "--json"}, profiles...)...), &r)
+	if r.Plan == nil || r.Plan.Need != 10723 || r.Plan.Cores < 1 || r.Plan.BytesPerImage < 100 || r.Plan.RingBytes < 1 {
+		t.Errorf("plan %+v", r.Plan)
+	}
+	for i := 1; i < len(profiles); i += 2 {
+		if fi, err := os.Stat(profiles[i]); err != nil || fi.Size() == 0 {
+			t.Errorf("%s: %v, %v", profiles[i-1], fi, err)
+		}
+	}
+	text := pipeOK(t, "bench", "--data", set, "--size", "32", "--images", "20", "--train", "--model", "cifar-resnet20", "--need", "100", "-q")
+	for _, want := range []string{"vision", "device", "cpu s", "img/s", "-bound: ", "100 img/s take "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}

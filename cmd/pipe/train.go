@@ -25,14 +25,15 @@ const (
 )
 
 type trainCmd struct {
-	Data    string `required:"" placeholder:"DIR" help:"Data set of shards, as shardify makes it."`
-	recipe  `embed:""`
-	Device  string `default:"auto" help:"auto, cpu, cuda, one such as cuda:0, or several such as cpu:0,cpu:1."`
-	Workers string `default:"auto" placeholder:"N|auto" help:"Goroutines that decode; auto finds out how many the device needs. Does not change the result."`
-	Dir     string `name:"run" placeholder:"DIR" help:"Where the run is kept; default runs/RECIPE-TIME."`
-	Resume  bool   `help:"Go on with --run where it stopped, or with the last run of the recipe."`
-	Quiet   bool   `short:"q" help:"Print errors and the result only."`
-	JSON    bool   `name:"json" help:"End with one JSON object instead of the summary."`
+	Data        string `required:"" placeholder:"DIR" help:"Data set of shards, as shardify makes it."`
+	recipe      `embed:""`
+	Device      string `default:"auto" help:"auto, cpu, cuda, one such as cuda:0, or several such as cpu:0,cpu:1."`
+	Workers     string `default:"auto" placeholder:"N|auto" help:"Goroutines that decode; auto finds out how many the device needs. Does not change the result."`
+	Dir         string `name:"run" placeholder:"DIR" help:"Where the run is kept; default runs/RECIPE-TIME."`
+	Resume      bool   `help:"Go on with --run where it stopped, or with the last run of the recipe."`
+	Quiet       bool   `short:"q" help:"Print errors and the result only."`
+	JSON        bool   `name:"json" help:"End with one JSON object instead of the summary."`
+	cli.Profile `embed:""`
 }
 
 // Help shows examples.
@@ -46,6 +47,10 @@ func (trainCmd) Help() string {
 
 // Run trains, and says how to go on if it was stopped.
 func (c *trainCmd) Run(ctx context.Context, s cli.Streams) error {
+	return c.Profile.While(func() error { return c.run(ctx, s) })
+}
+
+func (c *trainCmd) run(ctx context.Context, s cli.Streams) error {
 	workers, err := c.workers()
 	if err != nil {
 		return err
