@@ -100,8 +100,10 @@ func fastAgainstExact(t *testing.T, c Config, pictures []pixels, count int) (all
 	for i, picture := range pictures {
 		for k := range count {
 			fast.decoded, exact.decoded = picture, picture
-			fast.sample(asBytes(a), 9, k, i)
-			exact.sample(asBytes(b), 9, k, i)
+			fast.draw(fast.decoded.w, fast.decoded.h, 9, k, i)
+			fast.apply(asBytes(a))
+			exact.draw(exact.decoded.w, exact.decoded.h, 9, k, i)
+			exact.apply(asBytes(b))
 			steps := fast.params.steps(fast.meanLuma())
 			fused := steps[0]
 			for _, s := range steps[1:] {

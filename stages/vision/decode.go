@@ -94,18 +94,37 @@ func Decode(src []byte) (pix []byte, w, h int, err error) {
 
 // decode decodes src into dst, reusing dst's memory.
 func (d *decoder) decode(dst *pixels, src []byte) error {
-	if isJPEG(src) {
-		return d.jpeg(dst, src)
-	}
-	info, err := Header(src)
+	info, err := d.info(src)
 	if err != nil {
 		return err
+	}
+	return d.part(dst, src, info, Rect{0, 0, info.Width, info.Height})
+}
+
+// info is Header without a new decoder.
+func (d *decoder) info(src []byte) (Info, error) {
+	if isJPEG(src) {
+		return d.header(src)
+	}
+	return Header(src)
+}
+
+// part decodes the part of src that rect names, to the same pixels as in the whole. info
+// is what the last call of info returned, for src. Of a JPEG nothing below the part is
+// looked at, so that damage there goes unnoticed.
+func (d *decoder) part(dst *pixels, src []byte, info Info, rect Rect) error {
+	if isJPEG(src) {
+		return d.jpeg(dst, src, info, rect)
 	}
 	img, err := decodeImage(src)
 	if err != nil {
 		return fmt.Errorf("vision: %s: %w", info.Format, whole(err))
 	}
-	return toRGB(dst, img, info, src)
+	if err := toRGB(dst, img, info, src); err != nil {
+		return err
+	}
+	dst.keep(rect)
+	return nil
 }
 
 // decodeImage is image.Decode with a panic of a decoder library, which outside

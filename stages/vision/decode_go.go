@@ -16,11 +16,10 @@ type decoder struct{}
 
 func (d *decoder) close() {}
 
-func (d *decoder) jpeg(dst *pixels, src []byte) error {
-	info, err := jpegHeader(src)
-	if err != nil {
-		return err
-	}
+func (d *decoder) header(src []byte) (Info, error) { return jpegHeader(src) }
+
+// jpeg decodes src and keeps the part that rect names.
+func (d *decoder) jpeg(dst *pixels, src []byte, info Info, rect Rect) error {
 	if n, limit := bytes.Count(src, []byte{0xff, 0xda}), maxScans(info); n > limit {
 		return fmt.Errorf("vision: jpeg: %d scans, want at most %d for %dx%d pixels", n, limit, info.Width, info.Height)
 	}
@@ -31,7 +30,11 @@ func (d *decoder) jpeg(dst *pixels, src []byte) error {
 	if err != nil {
 		return jpegError(err)
 	}
-	return toRGB(dst, img, info, src)
+	if err := toRGB(dst, img, info, src); err != nil {
+		return err
+	}
+	dst.keep(rect)
+	return nil
 }
 
 // maxScans is how many passes over its pixels a progressive JPEG may ask for. Encoders

@@ -47,16 +47,14 @@ func (d *decoder) header(src []byte) (Info, error) {
 	return info, info.check()
 }
 
-func (d *decoder) jpeg(dst *pixels, src []byte) error {
-	info, err := d.header(src)
-	if err != nil {
-		return err
-	}
-	dst.resize(info.Width, info.Height)
+// jpeg decodes the part of src that rect names, which must lie inside the picture that
+// header has just read from src, to the same pixels as in the whole.
+func (d *decoder) jpeg(dst *pixels, src []byte, info Info, rect Rect) error {
+	dst.resize(rect.W, rect.H)
 	// The whole decode is one call, since libjpeg's source pointer must not outlive
 	// the call that src was passed to.
-	if C.bp_decode(d.c, (*C.uchar)(unsafe.SliceData(src)), C.size_t(len(src)),
-		(*C.uchar)(unsafe.SliceData(dst.pix)), C.size_t(len(dst.pix))) != 0 {
+	if C.bp_decode(d.c, (*C.uchar)(unsafe.SliceData(src)), C.size_t(len(src)), (*C.uchar)(unsafe.SliceData(dst.pix)),
+		C.int(rect.X), C.int(rect.Y), C.int(rect.W), C.int(rect.H)) != 0 {
 		return d.error()
 	}
 	return nil

@@ -122,7 +122,18 @@ static void from_cmyk(unsigned char *dst, const unsigned char *src, int n) {
 			dst[c] = (src[c] * src[3] + 127) / 255;
 }
 
-int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *dst, size_t size) {
+// MARGIN is how far beyond the wanted part rows and columns are decoded: smoothed
+// chroma depends on its neighbours, which are up to 4 pixels away, and libjpeg treats
+// the border of a part as that of the picture.
+enum { MARGIN = 8 };
+
+static int fail(bp_decoder *d, const char *message) {
+	snprintf(d->message, sizeof d->message, "%s", message);
+	jpeg_abort_decompress(&d->cinfo);
+	return -1;
+}
+
+int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *dst, int x, int y, int w, int h) {
 	j_decompress_ptr c = &d->cinfo;
 	if (setjmp(d->bail)) {
 		jpeg_abort_decompress(c);
@@ -133,36 +144,46 @@ int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *
 	c->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
 	c->dct_method = JDCT_ISLOW;
 	jpeg_start_decompress(c);
-	size_t pitch = (size_t)c->output_width * 3;
-	if (pitch * c->output_height != size) {
-		snprintf(d->message, sizeof d->message, "size changed while decoding");
-		jpeg_abort_decompress(c);
-		return -1;
+	if ((int)c->output_width != d->width || (int)c->output_height != d->height)
+		return fail(d, "size changed while decoding");
+	int px = cmyk ? 4 : 3;
+	JDIMENSION left = 0, width = d->width;
+	if (w < d->width) {
+		left = x < MARGIN ? 0 : x - MARGIN;
+		JDIMENSION right = x + w + MARGIN < d->width ? x + w + MARGIN : d->width;
+		width = right - left;
+		jpeg_crop_scanline(c, &left, &width);
 	}
-	if (cmyk && d->line_size < (size_t)c->output_width * 4) {
+	if (d->line_size < (size_t)d->width * px) {
 		free(d->line);
-		d->line_size = (size_t)c->output_width * 4;
-		if (!(d->line = malloc(d->line_size))) {
-			d->line_size = 0;
-			snprintf(d->message, sizeof d->message, "out of memory");
-			jpeg_abort_decompress(c);
-			return -1;
-		}
+		d->line_size = 0;
+		if (!(d->line = malloc((size_t)d->width * px)))
+			return fail(d, "out of memory");
+		d->line_size = (size_t)d->width * px;
 	}
-	while (c->output_scanline < c->output_height) {
-		JSAMPROW rows[8];
-		if (cmyk) {
-			unsigned char *out = dst + c->output_scanline * pitch;
-			rows[0] = d->line;
-			jpeg_read_scanlines(c, rows, 1);
-			from_cmyk(out, d->line, c->output_width);
+	if (y > MARGIN)
+		jpeg_skip_scanlines(c, y - MARGIN);
+	int direct = !cmyk && left == 0 && w == d->width;
+	for (int row; (row = c->output_scanline) < y + h;) {
+		JSAMPROW rows[8] = {d->line};
+		int k = 1;
+		if (direct && row >= y) {
+			for (k = 0; k < 8 && row + k < y + h; k++)
+				rows[k] = dst + (size_t)(row - y + k) * w * 3;
+		}
+		k = jpeg_read_scanlines(c, rows, k);
+		unsigned char *out = dst + (size_t)(row - y) * w * 3;
+		if (row < y || direct)
 			continue;
-		}
-		int k = 0;
-		for (; k < 8 && c->output_scanline + k < c->output_height; k++)
-			rows[k] = dst + (c->output_scanline + k) * pitch;
-		jpeg_read_scanlines(c, rows, k);
+		if (cmyk)
+			from_cmyk(out, d->line + (x - left) * 4, w);
+		else
+			memcpy(out, d->line + (x - left) * 3, (size_t)w * 3);
 	}
-	jpeg_finish_decompress(c);
+	// What lies below is neither decoded nor checked, unless it is all there was to do.
+	if (y + h == d->height)
+		jpeg_finish_decompress(c);
+	else
+		jpeg_abort_decompress(c);
 	return 0;
 }

@@ -16,7 +16,7 @@ typedef struct {
 	int width, height, components;
 	int unsupported;
 	char message[JMSG_LENGTH_MAX];
-	unsigned char *line; // one row of CMYK
+	unsigned char *line; // one row as libjpeg gives it
 	size_t line_size;
 } bp_decoder;
 
@@ -26,7 +26,8 @@ void bp_decoder_free(bp_decoder *d);
 // bp_header fills in width, height and components; 0 on success.
 int bp_header(bp_decoder *d, const unsigned char *src, size_t n);
 
-// bp_decode decodes to RGB of exactly size bytes; 0 on success.
-int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *dst, size_t size);
+// bp_decode decodes the part w x h at x, y of the picture, which must be width x height,
+// to RGB rows without gaps, and not more of the file than it needs; 0 on success.
+int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *dst, int x, int y, int w, int h);
 
 #endif

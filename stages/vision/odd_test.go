@@ -107,7 +107,9 @@ func TestOddPictures(t *testing.T) {
 			}
 		}
 		outcomes[outcome]++
-		if again := p.Process(dst, src, 1, 2, 3); (again == nil) != (err == nil) {
+		// A crop decodes where the damage lies below it.
+		below := isJPEG(src) && strings.HasPrefix(o.expect, "salvage")
+		if again := p.Process(dst, src, 1, 2, 3); (again == nil) != (err == nil) && (again != nil || !below) {
 			t.Errorf("%s: Process says %v, Decode %v", o.file, again, err)
 		}
 		got := process(t, p, plain, 1, 2, 3)

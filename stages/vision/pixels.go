@@ -10,6 +10,14 @@ type pixels struct {
 // Contents are arbitrary.
 func (p *pixels) resize(w, h int) { p.w, p.h, p.pix = w, h, grow(p.pix, w*h*3) }
 
+// keep cuts p down to the part that rect names.
+func (p *pixels) keep(rect Rect) {
+	for y := range rect.H {
+		copy(p.pix[3*y*rect.W:][:3*rect.W], p.pix[3*((rect.Y+y)*p.w+rect.X):])
+	}
+	p.w, p.h, p.pix = rect.W, rect.H, p.pix[:3*rect.W*rect.H]
+}
+
 // lines is an 8-bit picture by lines of one colour: each row is a line of red, one
 // of green and one of blue, pitch bytes each. So a row-wise filter can take the
 // whole as one gray plane of 3h lines, and a column-wise one as a plane of h lines

@@ -78,22 +78,31 @@ func (p *Processor) Process(dst, src []byte, seed uint64, epoch, index int) erro
 	if want := p.c.Size * p.c.Size * 3 * p.t.Size(); len(dst) != want {
 		return fmt.Errorf("vision: slot of %d bytes, want %d", len(dst), want)
 	}
-	if err := p.dec.decode(&p.decoded, src); err != nil {
+	info, err := p.dec.info(src)
+	if err != nil {
 		return err
 	}
-	p.sample(dst, seed, epoch, index)
+	p.draw(info.Width, info.Height, seed, epoch, index)
+	part := Rect{0, 0, info.Width, info.Height}
+	if p.params.Full.W == 0 { // the crop is all that is needed
+		part = p.params.Crop
+		p.params.Crop.X, p.params.Crop.Y = 0, 0
+	}
+	if err := p.dec.part(&p.decoded, src, info, part); err != nil {
+		return err
+	}
+	p.apply(dst)
 	return nil
 }
 
-// sample draws the parameters and makes the sample of the decoded picture.
-func (p *Processor) sample(dst []byte, seed uint64, epoch, index int) {
+// draw draws the parameters for a picture of w x h.
+func (p *Processor) draw(w, h int, seed uint64, epoch, index int) {
 	if p.train {
 		p.pcg.Seed(seed^uint64(epoch)*0x9e3779b97f4a7c15, uint64(index)*0xbf58476d1ce4e5b9+1)
-		p.params.draw(p.c, p.rnd, p.decoded.w, p.decoded.h)
+		p.params.draw(p.c, p.rnd, w, h)
 	} else {
-		p.params.centre(p.c, p.decoded.w, p.decoded.h)
+		p.params.centre(p.c, w, h)
 	}
-	p.apply(dst)
 }
 
 // apply runs the chain on the decoded picture with the drawn parameters.
