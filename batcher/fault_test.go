@@ -64,7 +64,8 @@ func TestDiskErrorEndsTheLoader(t *testing.T) {
 						t.Fatal(err)
 					}
 					n, err := drain(l)
-					if !errors.Is(err, fault) || !strings.Contains(err.Error(), "stage read: ") || n > 3 {
+					// The 16th read may be of slot 16, before slot 15 is read: then four batches are whole.
+					if !errors.Is(err, fault) || !strings.Contains(err.Error(), "stage read: ") || n > 3+min(workers-1, 1) {
 						t.Errorf("%d batches, then %v; want %v", n, err, fault)
 					}
 					if _, again := l.Next(t.Context()); again != err {
