@@ -112,7 +112,8 @@ func TestLoaderGoesOnAfterADiskError(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if len(got) > int(at/4) {
+		// Another worker may still read the slot before.
+		if len(got) > (int(at)+c.Workers-1)/4 {
 			t.Fatalf("%d batches of 4 before read %d failed", len(got), at)
 		}
 		if got = append(got, take(t, c, len(got), 20-len(got))...); !reflect.DeepEqual(got, want) {
