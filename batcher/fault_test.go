@@ -64,7 +64,8 @@ func TestDiskErrorEndsTheLoader(t *testing.T) {
 						t.Fatal(err)
 					}
 					n, err := drain(l)
-					if !errors.Is(err, fault) || !strings.Contains(err.Error(), "stage read: ") || n > 3 {
+					// The 16th read may be of slot 16, before slot 15 is read: then four batches are whole.
+					if !errors.Is(err, fault) || !strings.Contains(err.Error(), "stage read: ") || n > 3+min(workers-1, 1) {
 						t.Errorf("%d batches, then %v; want %v", n, err, fault)
 					}
 					if _, again := l.Next(t.Context()); again != err {
@@ -111,7 +112,8 @@ func TestLoaderGoesOnAfterADiskError(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if len(got) > int(at/4) {
+		// Another worker may still read the slot before.
+		if len(got) > (int(at)+c.Workers-1)/4 {
 			t.Fatalf("%d batches of 4 before read %d failed", len(got), at)
 		}
 		if got = append(got, take(t, c, len(got), 20-len(got))...); !reflect.DeepEqual(got, want) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -163,7 +164,7 @@ func lastLine(s string) string {
 // TestHelpExamplesParse takes the examples from every help page to the parser.
 func TestHelpExamplesParse(t *testing.T) {
 	pages := []string{"--help"}
-	for _, c := range []string{"train", "eval", "predict", "bench", "show", "recipes", "devices", "demo"} {
+	for _, c := range []string{"train", "eval", "predict", "bench", "preview", "show", "recipes", "devices", "demo"} {
 		pages = append(pages, c+" --help")
 	}
 	for _, page := range pages {
@@ -411,6 +412,24 @@ func TestBench(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}
+	}
+}
+
+func TestPreview(t *testing.T) {
+	set, _ := pictures()
+	out := filepath.Join(t.TempDir(), "sheet.png")
+	pipeOK(t, "preview", "--data", set, "--recipe", "demo", "--images", "9", "--out", out)
+	f, err := os.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	c, err := png.DecodeConfig(f)
+	if err != nil || c.Width != 6*232 || c.Height != 2*(224+68) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if code, _, _ := pipe("preview", "--data", set, "--images", "0"); code != cli.Usage {
+		t.Errorf("no images: code %d", code)
 	}
 }
 

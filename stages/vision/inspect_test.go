@@ -1,0 +1,40 @@
+package vision
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"bagpipe/gpu"
+)
+
+// TestLook undoes the normalisation of evaluation, whose colours are the picture's own.
+func TestLook(t *testing.T) {
+	src, err := os.ReadFile(filepath.Join(reference, "decode.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Default(Paper, 29)
+	c.Crop, c.EvalShort = None, 29 // as it is, but for the sides
+	p, err := NewEval(c, gpu.Float32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	img, q, err := p.Look(src, 1, 0, 3)
+	if err != nil || q.Flip || q.Hue != 1 {
+		t.Fatal(q, err)
+	}
+	pix, w, _, err := Decode(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for y := range 29 {
+		for x := range 29 {
+			want := pix[3*((q.Crop.Y+y)*w+q.Crop.X+x):][:3]
+			if got := img.NRGBAAt(x, y); got.R != want[0] || got.G != want[1] || got.B != want[2] || got.A != 255 {
+				t.Fatalf("(%d,%d): %v, want %v", x, y, got, want)
+			}
+		}
+	}
+}
