@@ -131,3 +131,27 @@ void bp_finish(int level, void *dst, int type, const uint8_t *src, int n, int ro
 	(void)level;
 	TYPES(finish_body)
 }
+
+BODY split_body(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, const uint8_t *restrict in, int n) {
+	for (int i = 0; i < n; i++)
+		r[i] = in[3 * i], g[i] = in[3 * i + 1], b[i] = in[3 * i + 2];
+}
+
+#ifdef HAS_V3
+V3 split_v3(uint8_t *dst, const uint8_t *src, int n, int rows, int pitch, int src_pitch) {
+	for (int y = 0; y < rows; y++, dst += 3 * pitch, src += src_pitch)
+		split_body(dst, dst + pitch, dst + 2 * pitch, src, n);
+}
+#endif
+
+void bp_split(int level, uint8_t *dst, const uint8_t *src, int n, int rows, int pitch, int src_pitch) {
+#ifdef HAS_V3
+	if (level) {
+		split_v3(dst, src, n, rows, pitch, src_pitch);
+		return;
+	}
+#endif
+	(void)level;
+	for (int y = 0; y < rows; y++, dst += 3 * pitch, src += src_pitch)
+		split_body(dst, dst + pitch, dst + 2 * pitch, src, n);
+}

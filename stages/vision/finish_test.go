@@ -40,6 +40,23 @@ func TestMapLines(t *testing.T) {
 	}
 }
 
+// Every level takes pixels apart as the plain loop does.
+func TestSplitRows(t *testing.T) {
+	src := scene(3, 150, 20)
+	for _, w := range []int{1, 7, 31, 32, 64, 100, 150} {
+		at := Rect{150 - w, 3, w, 17}
+		var got, want lines
+		want.splitPlain(src, at, [3]byte{})
+		for level := range levels + 1 {
+			got.resize(w, 17)
+			splitRows(&got, src, at.X, at.Y, level)
+			if d := differ(&got, &want); d != 0 {
+				t.Fatalf("level %d, %d wide: differs by %d levels", level, w, d)
+			}
+		}
+	}
+}
+
 func BenchmarkFinish(b *testing.B) {
 	l := inLines(scene(1, 224, 224))
 	f := mapping{m: [12]float32{0: 0.02, 5: 0.02, 10: 0.02}, lo: [3]float32{-2, -2, -2}, hi: [3]float32{2, 2, 2}}

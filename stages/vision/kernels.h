@@ -18,4 +18,8 @@ enum { BP_FLOAT32, BP_FLOAT16, BP_BFLOAT16 };
 // interleaved elements a row.
 void bp_finish(int level, void *dst, int type, const uint8_t *src, int n, int rows, int pitch, const bp_mapping *f, int flip);
 
+// bp_split takes rows of n RGB pixels, src_pitch bytes a row, apart into three lines of
+// pitch bytes a row.
+void bp_split(int level, uint8_t *dst, const uint8_t *src, int n, int rows, int pitch, int src_pitch);
+
 #endif

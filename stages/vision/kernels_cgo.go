@@ -28,3 +28,10 @@ func mapLines(dst []byte, t gpu.DType, l *lines, f *mapping, flip bool, level in
 	C.bp_finish(C.int(level), unsafe.Pointer(unsafe.SliceData(dst)), types[t], (*C.uint8_t)(unsafe.SliceData(l.pix)),
 		C.int(l.w), C.int(l.h), C.int(l.pitch), (*C.bp_mapping)(unsafe.Pointer(f)), turned)
 }
+
+// splitRows fills l with the part of src at x, y, which lies inside it.
+func splitRows(l *lines, src pixels, x, y, level int) {
+	in := src.pix[3*(y*src.w+x) : 3*((y+l.h-1)*src.w+x+l.w)]
+	C.bp_split(C.int(level), (*C.uint8_t)(unsafe.SliceData(l.pix)), (*C.uint8_t)(unsafe.SliceData(in)),
+		C.int(l.w), C.int(l.h), C.int(l.pitch), C.int(3*src.w))
+}

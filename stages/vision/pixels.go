@@ -44,6 +44,16 @@ func (l *lines) row(y int) (r, g, b []byte) {
 // split fills l with the part of src that rect names; what lies outside src becomes
 // fill.
 func (l *lines) split(src pixels, rect Rect, fill [3]byte) {
+	if rect.W > 0 && rect.H > 0 && rect.X >= 0 && rect.Y >= 0 && rect.X+rect.W <= src.w && rect.Y+rect.H <= src.h {
+		l.resize(rect.W, rect.H)
+		splitRows(l, src, rect.X, rect.Y, levels)
+		return
+	}
+	l.splitPlain(src, rect, fill)
+}
+
+// splitPlain is split for any part, and what splitRows is held against.
+func (l *lines) splitPlain(src pixels, rect Rect, fill [3]byte) {
 	l.resize(rect.W, rect.H)
 	lo, hi := min(max(0, -rect.X), rect.W), max(0, min(rect.W, src.w-rect.X))
 	for y := range rect.H {
