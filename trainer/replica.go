@@ -1,10 +1,12 @@
 package trainer
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"runtime/pprof"
 	"unsafe"
 
 	"bagpipe/batcher"
@@ -93,9 +95,11 @@ func (r *replica) train(b *batcher.Batch, lr, decay float64) (s stepped, err err
 		if k == r.parts-1 {
 			p = r.step[len(r.step)-1]
 		}
+		pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("stage", "upload")))
 		if err := errors.Join(r.scalars(p, b.Step*r.parts+k, lr, decay), r.upload(p, b, k)); err != nil {
 			return s, err
 		}
+		pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("stage", "device")))
 		if k == r.parts-1 {
 			b.Release() // all of it is on the device
 		}
