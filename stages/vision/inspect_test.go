@@ -38,3 +38,27 @@ func TestLook(t *testing.T) {
 		}
 	}
 }
+
+// TestLookTellsWhereTheCropLay in the whole picture, though only it was decoded.
+func TestLookTellsWhereTheCropLay(t *testing.T) {
+	src, err := os.ReadFile(filepath.Join(reference, "decode.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewTrain(Default(Paper, 16), gpu.Float32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	seen := map[Rect]bool{}
+	for epoch := range 20 {
+		_, q, err := p.Look(src, 1, epoch, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[Rect{q.Crop.X, q.Crop.Y, 0, 0}] = true
+	}
+	if len(seen) < 5 {
+		t.Errorf("20 crops begin at %d places only", len(seen))
+	}
+}

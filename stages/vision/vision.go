@@ -83,15 +83,16 @@ func (p *Processor) Process(dst, src []byte, seed uint64, epoch, index int) erro
 		return err
 	}
 	p.draw(info.Width, info.Height, seed, epoch, index)
-	part := Rect{0, 0, info.Width, info.Height}
+	drawn, part := p.params.Crop, Rect{0, 0, info.Width, info.Height}
 	if p.params.Full.W == 0 { // the crop is all that is needed
-		part = p.params.Crop
-		p.params.Crop.X, p.params.Crop.Y = 0, 0
+		part = drawn
+		p.params.Crop = Rect{0, 0, part.W, part.H} // of what is decoded
 	}
 	if err := p.dec.part(&p.decoded, src, info, part); err != nil {
 		return err
 	}
 	p.apply(dst)
+	p.params.Crop = drawn
 	return nil
 }
 
