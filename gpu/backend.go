@@ -105,8 +105,11 @@ func parseSpec(spec string) (kind string, ids []int, err error) {
 			return kind, nil, nil
 		}
 		n, err := strconv.Atoi(num)
-		if err != nil || n < 0 || slices.Contains(ids, n) {
-			return "", nil, fmt.Errorf("gpu: device %q: %q is not a new device number", spec, num)
+		if err != nil || n < 0 {
+			return "", nil, fmt.Errorf("gpu: device %q: %q is no device number, want such as cpu:0", spec, num)
+		}
+		if slices.Contains(ids, n) {
+			return "", nil, fmt.Errorf("gpu: device %q: %s:%d is named twice", spec, kind, n)
 		}
 		ids = append(ids, n)
 	}

@@ -66,7 +66,7 @@ func TestParseSpec(t *testing.T) {
 	for spec, want := range map[string]string{
 		"": "one kind", ":1": "one kind", "cpu:0,cuda:1": "one kind", "cpu:0,": "one kind",
 		"cpu,cpu": "needs its number", "cpu:0,cpu": "needs its number", "cpu:x": `"x"`, "cpu:": `""`, "cpu:-1": `"-1"`,
-		"cpu:1,cpu:1": "not a new device number", "cpu:99999999999999999999": "not a new device number",
+		"cpu:1,cpu:1": "is named twice", "cpu:99999999999999999999": "is no device number",
 	} {
 		if _, _, err := parseSpec(spec); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with %q", spec, err, want)

@@ -121,7 +121,7 @@ func (c *demoCmd) shards(ctx context.Context, s cli.Streams, plan demoPlan, set 
 	if err := p.Write(ctx, pictures); err != nil {
 		return err
 	}
-	c.say(s, "2. shardify %s -o %s", shellWord(pictures), shellWord(set))
+	c.say(s, "2. %s %s -o %s", cli.Tool("shardify"), cli.Word(pictures), cli.Word(set))
 	report, err := ingest.Shardify(ctx, pictures, set, ingest.Options{Decode: vision.Decode, Header: vision.Meta, Force: true})
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func (c *demoCmd) train(ctx context.Context, s cli.Streams, plan demoPlan, data 
 	if err != nil {
 		return trainer.Result{}, err
 	}
-	line := fmt.Sprintf("3. pipe train --data %s --recipe demo --run %s", shellWord(data.Dir), shellWord(run))
+	line := fmt.Sprintf("3. %s train --data %s --recipe demo --run %s", cli.Tool("pipe"), cli.Word(data.Dir), cli.Word(run))
 	for _, set := range plan.sets {
 		line += " --set " + set
 	}
@@ -149,7 +149,7 @@ func (c *demoCmd) train(ctx context.Context, s cli.Streams, plan demoPlan, data 
 
 // evaluate checks what the training has left on disk, and says what is next.
 func (c *demoCmd) evaluate(ctx context.Context, s cli.Streams, plan demoPlan, data *shards.Dataset, devs devices, run string) error {
-	c.say(s, "4. pipe eval --data %s --model %s", shellWord(data.Dir), shellWord(run))
+	c.say(s, "4. %s eval --data %s --model %s", cli.Tool("pipe"), cli.Word(data.Dir), cli.Word(run))
 	m, err := trainer.OpenModel(run)
 	if err != nil {
 		return err
@@ -176,14 +176,14 @@ func (c *demoCmd) evaluate(ctx context.Context, s cli.Streams, plan demoPlan, da
 func (c *demoCmd) next(s cli.Streams, run string) {
 	fmt.Fprintf(s.Out, `
 Try it on a picture:
-  pipe predict --model %s %s
+  %[1]s predict --model %[3]s %[4]s
 
 Your own pictures: one folder a class, as photos/train/CLASS/*.jpg and photos/val/CLASS/*.jpg
-(without val: shardify photos --val-fraction 0.1), then
-  shardify photos
-  pipe bench --data photos.shards
-  pipe train --data photos.shards --recipe demo --run runs/photos
-  pipe eval --data photos.shards --model runs/photos
-pipe recipes lists larger models and the paper's trainings, pipe show what they cost.
-`, shellWord(run), shellWord(filepath.Join(c.Dir, "pictures", "val", "spiral", "00000.jpg")))
+(without val: %[2]s photos --val-fraction 0.1), then
+  %[2]s photos
+  %[1]s bench --data photos.shards
+  %[1]s train --data photos.shards --recipe demo --run runs/photos
+  %[1]s eval --data photos.shards --model runs/photos
+%[1]s recipes lists larger models and the paper's trainings, %[1]s show what they cost.
+`, cli.Tool("pipe"), cli.Tool("shardify"), cli.Word(run), cli.Word(filepath.Join(c.Dir, "pictures", "val", "spiral", "00000.jpg")))
 }

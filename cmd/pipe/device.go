@@ -16,7 +16,7 @@ import (
 // the build.
 var remedies = map[string]string{
 	"cpu":  "build pipe with gpu/host",
-	"cuda": "build with -tags cuda, which needs cuda.h, and install NVIDIA's driver for libcuda.so.1; Debian: apt-get install nvidia-cuda-dev libcuda1",
+	"cuda": "there is no CUDA backend yet: use --device cpu",
 }
 
 // kinds lists the kinds of devices, in this build or not.
@@ -62,10 +62,25 @@ func openDevices(spec string) (devices, error) {
 		return devices{}, cli.OneOf("device", kind, append(kinds(), "auto"), "pipe devices lists all")
 	}
 	b, list, err := gpu.Open(spec)
-	if err != nil && !deviceSpec.MatchString(spec) {
+	if err != nil && (!deviceSpec.MatchString(spec) || twice(spec)) {
 		err = cli.Wrong(err)
 	}
 	return devices{b, list}, err
+}
+
+// twice reports whether a list names a device twice.
+func twice(spec string) bool {
+	names := strings.Split(strings.ReplaceAll(spec, " ", ""), ",")
+	slices.Sort(names)
+	return len(slices.Compact(names)) < strings.Count(spec, ",")+1
+}
+
+// openDevice opens the one device that --device names.
+func openDevice(spec string) (devices, error) {
+	if strings.Contains(spec, ",") {
+		return devices{}, cli.Wrongf("--device %s: this command computes on one device", spec)
+	}
+	return openDevices(spec)
 }
 
 func (d devices) close() error {

@@ -132,7 +132,7 @@ func TestFailure(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"train --recipe demo --data " + empty + "/none", "shardify"},
 		{"train --recipe demo --data " + folder, "shardify"},
-		{"train --recipe demo --device cuda --data " + set, "-tags cuda"},
+		{"train --recipe demo --device cuda --data " + set, "no CUDA backend yet"},
 		{"train --recipe demo --data " + set + " --batch 20 --run " + model(), "--resume"},
 		{"train --recipe demo --data " + set + " --resume --run " + empty, "--resume"},
 		{"train --recipe demo --data " + set + " --batch 1000 --run " + empty + "/run", "lower batch"},
@@ -457,7 +457,7 @@ func TestDemoOwnsItsFolder(t *testing.T) {
 
 func TestShellWord(t *testing.T) {
 	for in, want := range map[string]string{"runs/a": "runs/a", "my run": "'my run'", "it's": `'it'\''s'`, "": "''"} {
-		if got := shellWord(in); got != want {
+		if got := cli.Word(in); got != want {
 			t.Errorf("%q becomes %s, want %s", in, got, want)
 		}
 	}

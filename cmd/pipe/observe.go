@@ -65,11 +65,3 @@ func (o *observer) Epoch(e trainer.Epoch) {
 
 // Note passes a line on.
 func (o *observer) Note(text string) { o.p.Printf("%s", strings.TrimSpace(text)) }
-
-// shellWord quotes s for a POSIX shell where that is needed.
-func shellWord(s string) string {
-	if s != "" && !strings.ContainsAny(s, " \t\n'\"\\$&|;<>()*?[]#~`!{}") {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}

@@ -52,7 +52,7 @@ func (c *predictCmd) Run(ctx context.Context, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	devs, err := openDevices(c.Device)
+	devs, err := openDevice(c.Device)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (c *recipesCmd) Run(s cli.Streams) error {
 		return json.NewEncoder(s.Out).Encode(lines)
 	}
 	for _, r := range lines {
-		fmt.Fprintf(s.Out, "%-24s %s\n%-24s expected: %s\n", r.Name, r.Title, "", r.Expected)
+		fmt.Fprintf(s.Out, "%-28s %s\n%-28s expected: %s\n", r.Name, r.Title, "", r.Expected)
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func (r recipe) load(name string) (trainer.Config, error) {
 	for _, e := range trainer.Recipes() {
 		names = append(names, e.Name)
 	}
-	if _, err := os.Stat(name); err != nil {
+	if _, err := os.Stat(name); err != nil && !strings.ContainsAny(name, "/\\.") {
 		if err := cli.OneOf("recipe", name, names, "pipe recipes lists all; a file needs its path"); err != nil {
 			return trainer.Config{}, err
 		}

@@ -88,7 +88,10 @@ func (c *trainCmd) run(ctx context.Context, s cli.Streams) error {
 	}
 	if !c.JSON {
 		summary(s.Out, r)
-		fmt.Fprintf(s.Out, "\nnext: pipe eval --data %s --model %s\n      pipe predict --model %[2]s PICTURE...\n", shellWord(c.Data), shellWord(c.Dir))
+		fmt.Fprintf(s.Out, "\nnext: %s predict --model %s PICTURE...\n", cli.Tool("pipe"), cli.Word(c.Dir))
+		if r.Images > 0 {
+			fmt.Fprintf(s.Out, "      %s eval --data %s --model %s\n", cli.Tool("pipe"), cli.Word(c.Data), cli.Word(c.Dir))
+		}
 	}
 	return nil
 }
@@ -162,9 +165,9 @@ type trained struct {
 	Model       string        `json:"model"`
 	Steps       int           `json:"steps"`
 	Epochs      int           `json:"epochs"`
-	Loss        float64       `json:"loss"`
-	Top1        float64       `json:"top1"` // percent, as all below
-	Top5        float64       `json:"top5"`
+	Loss        float64       `json:"loss,omitempty"` // this and the next two: only where something was evaluated
+	Top1        float64       `json:"top1,omitempty"` // percent, as all below
+	Top5        float64       `json:"top5,omitempty"`
 	BestTop1    float64       `json:"best_top1"`
 	Images      int           `json:"images"` // evaluated
 	Seconds     float64       `json:"seconds"`
@@ -180,9 +183,16 @@ func newTrained(run string, c trainer.Config, r trainer.Result) trained {
 
 // summary says how a finished training went.
 func summary(w io.Writer, r trainer.Result) {
-	fmt.Fprintf(w, "top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %d pictures; best top-1 %.2f %%\n", r.Top1, r.Top5, r.Loss, r.Images, r.BestTop1)
+	switch {
+	case r.Images > 0:
+		fmt.Fprintf(w, "top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %d pictures; best top-1 %.2f %%\n", r.Top1, r.Top5, r.Loss, r.Images, r.BestTop1)
+	case r.BestTop1 > 0:
+		fmt.Fprintf(w, "nothing was left to train; best top-1 %.2f %%\n", r.BestTop1)
+	default:
+		fmt.Fprintln(w, "nothing was evaluated: there is no val split (shardify --val-fraction 0.1 holds one out)")
+	}
 	fmt.Fprintf(w, "at step %d, the end of epoch %d, after %v\n", r.Steps, r.Epochs, r.Elapsed.Round(100*time.Millisecond))
-	if len(r.Input) > 0 {
+	if n := len(r.Input); n > 0 && r.Input[n-1].N > 0 {
 		fmt.Fprintln(w, "input:", judged(r))
 	}
 }
@@ -190,7 +200,7 @@ func summary(w io.Writer, r trainer.Result) {
 // stopped says how to go on with a run that a signal has ended.
 func stopped(w io.Writer, data, run string, r trainer.Result) {
 	fmt.Fprintf(w, "pipe: stopped after step %d; the checkpoint is in %s\n", r.Steps, filepath.Join(run, "checkpoints"))
-	fmt.Fprintf(w, "pipe: go on with: pipe train --data %s --run %s --resume\n", shellWord(data), shellWord(run))
+	fmt.Fprintf(w, "pipe: go on with: %s train --data %s --run %s --resume\n", cli.Tool("pipe"), cli.Word(data), cli.Word(run))
 }
 
 // judged is the verdict on a whole training's input.

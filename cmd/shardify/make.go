@@ -123,7 +123,7 @@ func (c *makeCmd) summary(s streams, dst string, r ingest.Report) {
 	}
 	fmt.Fprintf(s.Out, "%d pictures of %d classes, %s from %s, in %s (%.0f img/s)\n", r.Pictures, len(m.Classes), cli.Bytes(size),
 		cli.Bytes(source), r.Elapsed.Round(10*time.Millisecond), float64(r.Pictures+r.Bad)/r.Elapsed.Seconds())
-	fmt.Fprintf(s.Out, "hash %s\n\nnext: pipe train --data %s\n", m.Hash, dst)
+	fmt.Fprintf(s.Out, "hash %s\n\nnext: %s train --data %s\n", m.Hash, cli.Tool("pipe"), cli.Word(dst))
 }
 
 // parseSize reads 256MiB, 500MB, 1000000.
