@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"bagpipe/shards"
@@ -130,6 +131,10 @@ func Shardify(ctx context.Context, src, dst string, o Options) (Report, error) {
 	if err := j.judge(); err != nil {
 		return Report{}, err
 	}
+	notes, err := j.gaps()
+	if err != nil {
+		return Report{}, err
+	}
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
@@ -138,7 +143,7 @@ func Shardify(ctx context.Context, src, dst string, o Options) (Report, error) {
 		return Report{}, err
 	}
 	return Report{Manifest: m, Pictures: j.seen.Pictures - len(j.bad), Bad: len(j.bad), Skipped: j.skipCount,
-		Notes: s.Notes, Elapsed: time.Since(begin)}, nil
+		Notes: append(slices.Clone(s.Notes), notes...), Elapsed: time.Since(begin)}, nil
 }
 
 // job is the state of one run. w and the fields below belong to the writing goroutine.
@@ -147,6 +152,8 @@ type job struct {
 	o      Options
 	labels map[string]int32
 	chance float64 // of a training picture to be in the sample
+	// trained has the labels that a good training picture has.
+	trained map[int32]bool
 
 	source *semaphore.Weighted // sourceBudget
 	pixels *semaphore.Weighted // pixelBudget
@@ -161,7 +168,7 @@ type job struct {
 }
 
 func newJob(s *Source, o Options, w *shards.Writer) *job {
-	j := &job{s: s, o: o, w: w, labels: map[string]int32{}, skips: map[string]int{},
+	j := &job{s: s, o: o, w: w, labels: map[string]int32{}, skips: map[string]int{}, trained: map[int32]bool{},
 		source: semaphore.NewWeighted(sourceBudget), pixels: semaphore.NewWeighted(pixelBudget)}
 	for i, c := range s.Classes {
 		j.labels[c] = int32(i)
@@ -316,6 +323,9 @@ func (j *job) write(split string, t *ticket) error {
 		}
 	} else {
 		j.sum.add(t.sum)
+		if split == "train" {
+			j.trained[t.record.Label] = true
+		}
 		if err := j.w.Add(t.record); err != nil {
 			return err
 		}
@@ -332,6 +342,27 @@ func (j *job) limit() int {
 		return 0
 	}
 	return int(j.o.MaxBad*float64(j.seen.Total) + 1e-6) // 0.29 x 100 is 28.999999999999996
+}
+
+// gaps looks for what the bad pictures have taken away whole: all of train, which is refused, or all that a
+// class has there, which is noted.
+func (j *job) gaps() (notes []string, err error) {
+	if !slices.Contains(j.s.Splits, "train") {
+		return nil, nil
+	}
+	var empty []string
+	for i, class := range j.s.Classes {
+		if !j.trained[int32(i)] {
+			empty = append(empty, class)
+		}
+	}
+	switch {
+	case len(empty) == len(j.s.Classes):
+		return nil, fmt.Errorf("ingest: %s: train has no good picture, so nothing can be learnt (the %d bad ones are listed by --max-bad 0)", j.s.Dir, len(j.bad))
+	case len(empty) > 0:
+		return []string{fmt.Sprintf("%d of %d classes have no good training picture, such as %q", len(empty), len(j.s.Classes), empty[:min(3, len(empty))])}, nil
+	}
+	return nil, nil
 }
 
 // judge refuses a source with too many bad pictures, naming the first of them, and one without good ones.
