@@ -51,23 +51,23 @@ const DefaultMaxBad = 0.01
 // maxSkippedListed bounds the list of skipped files in the manifest; all are counted.
 const maxSkippedListed = 1000
 
-// Validate lists every fault at once.
+// Validate lists every fault at once, by the flags of shardify.
 func (o Options) Validate() error {
 	var errs []error
 	if o.Header == nil || o.Decode == nil {
 		errs = append(errs, errors.New("ingest: no decoder: Header and Decode are required"))
 	}
 	if o.Workers < 0 || o.Workers > 4096 {
-		errs = append(errs, fmt.Errorf("ingest: %d workers, want 0 to 4096", o.Workers))
+		errs = append(errs, fmt.Errorf("ingest: --workers %d, want 0 to 4096", o.Workers))
 	}
 	if o.StatsSample < 0 {
-		errs = append(errs, fmt.Errorf("ingest: sample of %d pictures, want 0 or more", o.StatsSample))
+		errs = append(errs, fmt.Errorf("ingest: --stats %d, want 0 or more pictures", o.StatsSample))
 	}
 	if !(o.ValFraction >= 0 && o.ValFraction < 1) {
-		errs = append(errs, fmt.Errorf("ingest: val fraction %g, want 0 up to below 1", o.ValFraction))
+		errs = append(errs, fmt.Errorf("ingest: --val-fraction %g, want 0 up to below 1", o.ValFraction))
 	}
 	if math.IsNaN(o.MaxBad) || o.MaxBad > 1 {
-		errs = append(errs, fmt.Errorf("ingest: max bad %g, want at most 1", o.MaxBad))
+		errs = append(errs, fmt.Errorf("ingest: --max-bad %g, want at most 1", o.MaxBad))
 	}
 	return errors.Join(append(errs, shards.WriterOptions{ShardBytes: o.ShardBytes, Codec: o.Codec}.Validate())...)
 }

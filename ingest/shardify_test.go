@@ -323,7 +323,7 @@ func TestHoldOut(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	err := Options{Workers: -1, StatsSample: -2, ValFraction: 1, MaxBad: math.NaN(), Codec: "zip"}.Validate()
-	for _, want := range []string{"no decoder", "-1 workers", "-2 pictures", "fraction 1", "NaN", `codec "zip"`} {
+	for _, want := range []string{"no decoder", "--workers -1", "--stats -2", "--val-fraction 1", "--max-bad NaN", `codec "zip"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %s is missing", err, want)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,9 +88,14 @@ func (c *makeCmd) options() (ingest.Options, error) {
 	if maxBad == 0 {
 		maxBad = -1 // none, where the zero value means the default
 	}
-	o := ingest.Options{Header: vision.Meta, Decode: vision.Decode, Workers: c.Workers, Codec: c.Codec, ShardBytes: size, StatsSample: c.Stats,
+	codec, err3 := c.Codec, error(nil)
+	if names := shards.CodecNames(); codec != "" && !slices.Contains(names, codec) {
+		err3 = fmt.Errorf("--codec %q, nearest is %q (there are %s)", codec, cli.Nearest(codec, names), strings.Join(names, ", "))
+		codec = "" // said once
+	}
+	o := ingest.Options{Header: vision.Meta, Decode: vision.Decode, Workers: c.Workers, Codec: codec, ShardBytes: size, StatsSample: c.Stats,
 		ValFraction: c.ValFraction, MaxBad: maxBad, Strict: c.Strict, Force: c.Force}
-	err := errors.Join(err1, err2, o.Validate())
+	err := errors.Join(err1, err2, err3, o.Validate())
 	if err != nil {
 		err = errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
