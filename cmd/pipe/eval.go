@@ -75,11 +75,7 @@ func (c *evalCmd) Run(ctx context.Context, s cli.Streams) error {
 	return nil
 }
 
-// evaluate runs a model over a split; half an evaluation is an error.
+// evaluate runs a model over a split; half an evaluation is an error of the trainer.
 func evaluate(ctx context.Context, m *trainer.Model, data *shards.Dataset, split *shards.Split, devs devices, workers int) (trainer.Result, error) {
-	r, err := trainer.Evaluate(ctx, m, split, trainer.Options{Data: data, Backend: devs.backend, Devices: devs.list, Workers: workers})
-	if err == nil && r.Interrupted {
-		err = context.Canceled
-	}
-	return r, err
+	return trainer.Evaluate(ctx, m, split, trainer.Options{Data: data, Backend: devs.backend, Devices: devs.list, Workers: workers})
 }
