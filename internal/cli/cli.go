@@ -134,5 +134,13 @@ func (p Program) end(ctx context.Context, s Streams, err error) int {
 	return Failure
 }
 
-// line is an error on one line.
-func line(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+// line is an error on one line, followed by the lines of a stack if it has one:
+// joined by semicolons they could not be read.
+func line(err error) string {
+	text, stack, found := strings.Cut(err.Error(), "\ngoroutine ")
+	text = strings.ReplaceAll(text, "\n", "; ")
+	if found {
+		text += "\ngoroutine " + strings.TrimRight(stack, "\n")
+	}
+	return text
+}

@@ -30,6 +30,8 @@ func (c *workCmd) Run(ctx context.Context, s Streams) error {
 		return fmt.Errorf("work: %w", ctx.Err())
 	case "two":
 		return errors.Join(errors.New("one"), errors.New("two"))
+	case "panic":
+		return errors.Join(errors.New("one"), errors.New("panic: two\ngoroutine 7 [running]:\nmain.f()\n\tf.go:1\n"))
 	}
 	fmt.Fprintln(s.Out, "done")
 	return nil
@@ -57,6 +59,7 @@ func TestRun(t *testing.T) {
 		{"work --fail told", Failure, "", ""},
 		{"work --fail stopped", Failure, "", "toy: halted\n"},
 		{"work --fail two", Failure, "", "toy: one; two\n"},
+		{"work --fail panic", Failure, "", "toy: one; panic: two\ngoroutine 7 [running]:\nmain.f()\n\tf.go:1\n"},
 	} {
 		ctx, cancel := context.WithCancel(context.Background())
 		if strings.Contains(c.args, "stopped") {
