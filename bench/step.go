@@ -56,7 +56,8 @@ func NewStep(dev gpu.Device, comm gpu.Comm, model string, batch, size, classes i
 	return s, nil
 }
 
-// stepGraph is one training step of a model, as the trainer builds it.
+// stepGraph is a plain training step of a model: what every recipe has, without
+// averages, accumulation and synchronised norms.
 func stepGraph(model string, batch, size, classes, replicas int) (*graph.Graph, error) {
 	var fault error
 	g, err := graph.Build(true, func(g *graph.Graph) {

@@ -358,7 +358,7 @@ func (j *job) gaps() (notes []string, err error) {
 	}
 	switch {
 	case len(empty) == len(j.s.Classes):
-		return nil, fmt.Errorf("ingest: %s: train has no good picture, so nothing can be learnt (the %d bad ones are listed by --max-bad 0)", j.s.Dir, len(j.bad))
+		return nil, fmt.Errorf("ingest: %s: train has no good picture, so nothing can be learnt (%d are bad; --strict names the first of them)", j.s.Dir, len(j.bad))
 	case len(empty) > 0:
 		return []string{fmt.Sprintf("%d of %d classes have no good training picture, such as %q", len(empty), len(j.s.Classes), empty[:min(3, len(empty))])}, nil
 	}
