@@ -37,6 +37,9 @@ func (d *decoder) jpeg(dst *pixels, src []byte, info Info, rect Rect) error {
 	return nil
 }
 
+// lines says that no picture is decoded into lines here.
+func (d *decoder) lines(*lines, []byte, Rect) (bool, error) { return false, nil }
+
 // maxScans is how many passes over its pixels a progressive JPEG may ask for. Encoders
 // write about ten, and one that splits every band of every component 200; but a file of
 // 200 KB can ask for thousands of passes over a large picture. jpeg.c has the same rule.

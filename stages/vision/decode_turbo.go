@@ -14,9 +14,31 @@ import (
 	"unsafe"
 )
 
-// decoder decodes JPEG by libjpeg-turbo, in C memory that lives from picture to
-// picture.
-type decoder struct{ c *C.bp_decoder }
+// decoder decodes JPEG, the common kind itself and the others by libjpeg-turbo, in C
+// memory that lives from picture to picture.
+type decoder struct {
+	c      *C.bp_decoder
+	kernel kernel // tests choose others
+}
+
+// kernel says which code decodes; the pixels are the same.
+type kernel int
+
+const (
+	best kernel = iota
+	portable
+	libjpeg
+)
+
+func (k kernel) level() C.int {
+	switch k {
+	case portable:
+		return 0
+	case libjpeg:
+		return C.LIBJPEG
+	}
+	return C.int(levels)
+}
 
 func (d *decoder) close() {
 	if d.c != nil {
@@ -53,11 +75,26 @@ func (d *decoder) jpeg(dst *pixels, src []byte, info Info, rect Rect) error {
 	dst.resize(rect.W, rect.H)
 	// The whole decode is one call, since libjpeg's source pointer must not outlive
 	// the call that src was passed to.
-	if C.bp_decode(d.c, (*C.uchar)(unsafe.SliceData(src)), C.size_t(len(src)), (*C.uchar)(unsafe.SliceData(dst.pix)),
+	if C.bp_decode(d.c, (*C.uchar)(unsafe.SliceData(src)), C.size_t(len(src)), d.kernel.level(), (*C.uchar)(unsafe.SliceData(dst.pix)),
 		C.int(rect.X), C.int(rect.Y), C.int(rect.W), C.int(rect.H)) != 0 {
 		return d.error()
 	}
 	return nil
+}
+
+// lines decodes the part of src as jpeg does, but into lines, and reports whether it is
+// a picture that can be decoded so: if not, dst is arbitrary.
+func (d *decoder) lines(dst *lines, src []byte, rect Rect) (bool, error) {
+	if !isJPEG(src) {
+		return false, nil
+	}
+	dst.resize(rect.W, rect.H)
+	status := C.bp_decode_lines(d.c, (*C.uchar)(unsafe.SliceData(src)), C.size_t(len(src)), d.kernel.level(),
+		(*C.uchar)(unsafe.SliceData(dst.pix)), C.int(dst.pitch), C.int(rect.X), C.int(rect.Y), C.int(rect.W), C.int(rect.H))
+	if status < 0 {
+		return false, d.error()
+	}
+	return status == 0, nil
 }
 
 func (d *decoder) error() error {

@@ -88,6 +88,9 @@ bp_decoder *bp_decoder_new(void) {
 void bp_decoder_free(bp_decoder *d) {
 	jpeg_destroy_decompress(&d->cinfo);
 	free(d->line);
+	if (d->baseline)
+		bp_baseline_free(d->baseline);
+	free(d->baseline);
 	free(d);
 }
 
@@ -133,13 +136,37 @@ static int fail(bp_decoder *d, const char *message) {
 	return -1;
 }
 
-int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, unsigned char *dst, int x, int y, int w, int h) {
+// baseline tries the decoder for the common kind on the picture whose header was read.
+static int baseline(bp_decoder *d, int level, unsigned char *dst, int pitch, int x, int y, int w, int h) {
+	if ((int)d->cinfo.image_width != d->width || (int)d->cinfo.image_height != d->height)
+		return BASELINE_LEFT;
+	if (!d->baseline && !(d->baseline = calloc(1, sizeof *d->baseline)))
+		return BASELINE_LEFT;
+	return bp_baseline_decode(d->baseline, &d->cinfo, level, dst, pitch, x, y, w, h);
+}
+
+int bp_decode_lines(bp_decoder *d, const unsigned char *src, size_t n, int level, unsigned char *dst, int pitch, int x, int y, int w, int h) {
+	if (setjmp(d->bail)) {
+		jpeg_abort_decompress(&d->cinfo);
+		return -1;
+	}
+	read_header(d, src, n);
+	int left = level == LIBJPEG || baseline(d, level, dst, pitch, x, y, w, h) != BASELINE_DONE;
+	jpeg_abort_decompress(&d->cinfo);
+	return left;
+}
+
+int bp_decode(bp_decoder *d, const unsigned char *src, size_t n, int level, unsigned char *dst, int x, int y, int w, int h) {
 	j_decompress_ptr c = &d->cinfo;
 	if (setjmp(d->bail)) {
 		jpeg_abort_decompress(c);
 		return -1;
 	}
 	read_header(d, src, n);
+	if (level != LIBJPEG && baseline(d, level, dst, 0, x, y, w, h) == BASELINE_DONE) {
+		jpeg_abort_decompress(c);
+		return 0;
+	}
 	int cmyk = c->jpeg_color_space == JCS_CMYK || c->jpeg_color_space == JCS_YCCK;
 	c->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
 	c->dct_method = JDCT_ISLOW;

@@ -9,18 +9,21 @@ import (
 // cutAntialiased makes p.lines from the decoded picture: crop, then resize, or the
 // other way round for a centre crop.
 func (p *Processor) cutAntialiased() {
-	q := &p.params
+	q, in := &p.params, &p.scaler.in
 	if q.Full.W == 0 {
-		p.scaler.in.split(p.decoded, q.Crop, p.fill())
+		if !p.inLines {
+			in.split(p.decoded, q.Crop, p.fill())
+		}
 		p.scaler.resize(&p.lines, p.c.Size, p.c.Size)
 		return
 	}
-	if q.Full.W == p.decoded.w && q.Full.H == p.decoded.h {
-		p.lines.split(p.decoded, q.Crop, p.fill())
+	if !p.inLines {
+		in.split(p.decoded, Rect{0, 0, p.decoded.w, p.decoded.h}, p.fill())
+	}
+	if q.Full.W == in.w && q.Full.H == in.h {
+		p.lines.cut(in, q.Crop, p.fill())
 		return
 	}
-	in := &p.scaler.in
-	in.split(p.decoded, Rect{0, 0, p.decoded.w, p.decoded.h}, p.fill())
 	if !rezCan(in.w) || !rezCan(in.h) || q.Full.W*q.Full.H > maxFull {
 		p.scaler.plain(&p.lines, in, q.Full.W, q.Full.H, q.Crop, p.fill())
 		return

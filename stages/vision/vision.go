@@ -40,7 +40,8 @@ type Processor struct {
 	params Params
 
 	dec     decoder
-	decoded pixels  // the whole picture
+	decoded pixels  // the picture, or the part of it that is needed
+	inLines bool    // it is in scaler.in instead
 	scaler  scaler  // antialiased resizing
 	linear  linear  // OpenCV's resizing
 	cut     pixels  // mxnet-2018: the output-sized picture before its jitter
@@ -88,12 +89,24 @@ func (p *Processor) Process(dst, src []byte, seed uint64, epoch, index int) erro
 		part = drawn
 		p.params.Crop = Rect{0, 0, part.W, part.H} // of what is decoded
 	}
-	if err := p.dec.part(&p.decoded, src, info, part); err != nil {
+	if err := p.decode(src, info, part); err != nil {
 		return err
 	}
 	p.apply(dst)
 	p.params.Crop = drawn
 	return nil
+}
+
+// decode decodes the part to where the next step reads it: mxnet-2018 resizes pixels, the
+// other modes lines.
+func (p *Processor) decode(src []byte, info Info, part Rect) (err error) {
+	p.inLines = false
+	if p.c.Mode != MXNet2018 {
+		if p.inLines, err = p.dec.lines(&p.scaler.in, src, part); p.inLines || err != nil {
+			return err
+		}
+	}
+	return p.dec.part(&p.decoded, src, info, part)
 }
 
 // draw draws the parameters for a picture of w x h.

@@ -1,0 +1,145 @@
+//go:build cgo
+
+package vision
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// photographs are folders of pictures beside the project, read in place where they are.
+var photographs = []string{"../../../shared/data/inet1k", oddPictures}
+
+// compareKernels decodes a part of src, a picture of that height, by libjpeg alone and by every kernel of the own
+// decoder, into pixels and into lines, and reports whether the own one did it.
+func compareKernels(t *testing.T, name string, src []byte, height int, at Rect) bool {
+	t.Helper()
+	var want, got pixels
+	var split, direct lines
+	decode := func(k kernel, p *pixels) (*decoder, error) {
+		d := &decoder{kernel: k}
+		info, err := d.info(src)
+		if err == nil {
+			err = d.part(p, src, info, at)
+		}
+		return d, err
+	}
+	d, wantErr := decode(libjpeg, &want)
+	d.close()
+	own := false
+	for _, k := range []kernel{best, portable} {
+		d, err := decode(k, &got)
+		if err == nil && wantErr != nil && at.Y+at.H < height {
+			d.close() // libjpeg reads further below the part, to where the file is damaged
+			continue
+		}
+		if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
+			t.Fatalf("%s: part %+v: kernel %d says %v, libjpeg %v", name, at, k, err, wantErr)
+		}
+		if err == nil {
+			if !bytes.Equal(got.pix, want.pix) {
+				t.Fatalf("%s: part %+v: kernel %d differs from libjpeg", name, at, k)
+			}
+			ok, err := d.lines(&direct, src, at)
+			if err != nil {
+				t.Fatalf("%s: part %+v: kernel %d into lines: %v", name, at, k, err)
+			}
+			if ok {
+				own = true
+				split.splitPlain(want, Rect{0, 0, at.W, at.H}, [3]byte{})
+				equalLines(t, name, &direct, &split)
+			}
+		}
+		d.close()
+	}
+	return own
+}
+
+func equalLines(t *testing.T, name string, got, want *lines) {
+	t.Helper()
+	if got.w != want.w || got.h != want.h {
+		t.Fatalf("%s: lines of %dx%d, want %dx%d", name, got.w, got.h, want.w, want.h)
+	}
+	for y := range want.h {
+		r, g, b := got.row(y)
+		wr, wg, wb := want.row(y)
+		if !bytes.Equal(r, wr) || !bytes.Equal(g, wg) || !bytes.Equal(b, wb) {
+			t.Fatalf("%s: row %d in lines differs", name, y)
+		}
+	}
+}
+
+// randomPart is the whole, a corner or any part of a picture.
+func randomPart(r *rand.Rand, w, h int) Rect {
+	at := Rect{0, 0, w, h}
+	switch r.IntN(4) {
+	case 0:
+	case 1:
+		at.W, at.H = 1+r.IntN(w), 1+r.IntN(h)
+	default:
+		at.W, at.H = 1+r.IntN(w), 1+r.IntN(h)
+		at.X, at.Y = r.IntN(w-at.W+1), r.IntN(h-at.H+1)
+	}
+	return at
+}
+
+// The own decoder makes libjpeg's pixels of parts and wholes, and is the one that
+// decodes common pictures.
+func TestBaselineIsLibjpeg(t *testing.T) {
+	names, _ := filepath.Glob("testdata/seeds/*.jpg")
+	seeds := len(names)
+	for _, folder := range photographs {
+		filepath.Walk(folder, func(path string, _ os.FileInfo, err error) error {
+			if ext := filepath.Ext(path); err == nil && (ext == ".jpg" || ext == ".JPEG") {
+				names = append(names, path)
+			}
+			return nil
+		})
+	}
+	r := rand.New(rand.NewPCG(4, 4))
+	own, tried := 0, 0
+	for i, name := range names {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := Header(src)
+		if err != nil || !isJPEG(src) || info.Width*info.Height > 1<<20 {
+			continue
+		}
+		parts := 20
+		if i >= seeds {
+			parts = 2
+		}
+		for range parts {
+			tried++
+			if compareKernels(t, filepath.Base(name), src, info.Height, randomPart(r, info.Width, info.Height)) {
+				own++
+			}
+		}
+	}
+	t.Logf("%d parts of %d pictures, %d by the own decoder", tried, len(names), own)
+	if own < 100 || len(names) > 200 && own < tried*9/10 {
+		t.Errorf("the own decoder took %d of %d parts", own, tried)
+	}
+}
+
+// FuzzBaseline: whatever the file, the own decoder makes of any part of it what libjpeg
+// makes, or leaves it to libjpeg.
+func FuzzBaseline(f *testing.F) {
+	addSeeds(f, func(src []byte) {
+		if isJPEG(src) {
+			f.Add(src, uint64(1))
+		}
+	})
+	f.Fuzz(func(t *testing.T, src []byte, seed uint64) {
+		info, err := Header(src)
+		if err != nil || !isJPEG(src) || !small(src) {
+			return
+		}
+		compareKernels(t, "input", src, info.Height, randomPart(rand.New(rand.NewPCG(seed, 1)), info.Width, info.Height))
+	})
+}
