@@ -25,6 +25,7 @@ type grammar struct {
 	Compare compareCmd `cmd:"" help:"Draw the accuracy and loss of runs by epoch."`
 	Bench   benchCmd   `cmd:"" help:"Measure the input pipeline, alone or with training."`
 	Preview previewCmd `cmd:"" help:"Draw a sheet of augmented samples with their parameters, to be looked at."`
+	Diff    diffCmd    `cmd:"" help:"Compare what two settings of the input make of the same pictures."`
 	Show    showCmd    `cmd:"" help:"List the models, or the layers of one."`
 	Recipes recipesCmd `cmd:"" help:"List the recipes."`
 	Devices devicesCmd `cmd:"" help:"List the devices that can train."`

@@ -164,7 +164,7 @@ func lastLine(s string) string {
 // TestHelpExamplesParse takes the examples from every help page to the parser.
 func TestHelpExamplesParse(t *testing.T) {
 	pages := []string{"--help"}
-	for _, c := range []string{"train", "eval", "predict", "bench", "preview", "show", "recipes", "devices", "demo"} {
+	for _, c := range []string{"train", "eval", "predict", "bench", "preview", "diff", "show", "recipes", "devices", "demo"} {
 		pages = append(pages, c+" --help")
 	}
 	for _, page := range pages {

@@ -77,17 +77,21 @@ func (r recipe) load(name string) (trainer.Config, error) {
 	if r.Seed != nil {
 		sets = append(sets, fmt.Sprintf("seed=%d", *r.Seed))
 	}
-	var names []string
-	for _, e := range trainer.Recipes() {
-		names = append(names, e.Name)
-	}
 	if _, err := os.Stat(name); err != nil && !strings.ContainsAny(name, "/\\.") {
-		if err := cli.OneOf("recipe", name, names, "pipe recipes lists all; a file needs its path"); err != nil {
+		if err := cli.OneOf("recipe", name, recipeNames(), "pipe recipes lists all; a file needs its path"); err != nil {
 			return trainer.Config{}, err
 		}
 	}
 	c, err := trainer.Load(name, sets)
 	return c, cli.Wrong(err)
+}
+
+// recipeNames lists the embedded recipes.
+func recipeNames() (names []string) {
+	for _, r := range trainer.Recipes() {
+		names = append(names, r.Name)
+	}
+	return names
 }
 
 // recipeName is what a recipe is called in the name of a run.

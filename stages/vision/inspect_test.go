@@ -3,7 +3,9 @@ package vision
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"unsafe"
 
 	"bagpipe/gpu"
 )
@@ -60,5 +62,39 @@ func TestLookTellsWhereTheCropLay(t *testing.T) {
 	}
 	if len(seen) < 5 {
 		t.Errorf("20 crops begin at %d places only", len(seen))
+	}
+}
+
+// TestTraceIsProcess holds the steps to the sample that Process makes, and a trace with
+// another one's parameters to those.
+func TestTraceIsProcess(t *testing.T) {
+	src, err := os.ReadFile(filepath.Join(reference, "decode.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []string{Paper, MXNet2018, Torchvision} {
+		p, err := NewTrain(Default(mode, 16), gpu.Float32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		want := make([]float32, 3*16*16)
+		dst := unsafe.Slice((*byte)(unsafe.Pointer(&want[0])), 4*len(want))
+		for index := range 5 {
+			if err := p.Process(dst, src, 1, 0, index); err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.Trace(src, 1, 0, index, nil)
+			if err != nil || !slices.Equal(got.Sample, want) || got.Params != p.params {
+				t.Fatalf("%s, sample %d: the trace ends elsewhere than Process, %v", mode, index, err)
+			}
+			if n := 3 * got.Params.Crop.W * got.Params.Crop.H; len(got.Decoded) != n {
+				t.Errorf("%s, sample %d: %d bytes decoded for a crop of %d", mode, index, len(got.Decoded), n)
+			}
+			again, err := p.Trace(src, 2, 7, index+1, &got.Params)
+			if err != nil || !slices.Equal(again.Sample, want) || !slices.Equal(again.Cut, got.Cut) {
+				t.Errorf("%s, sample %d: given parameters were not used, %v", mode, index, err)
+			}
+		}
 	}
 }

@@ -84,12 +84,8 @@ func (p *Processor) Process(dst, src []byte, seed uint64, epoch, index int) erro
 		return err
 	}
 	p.draw(info.Width, info.Height, seed, epoch, index)
-	drawn, part := p.params.Crop, Rect{0, 0, info.Width, info.Height}
-	if p.params.Full.W == 0 { // the crop is all that is needed
-		part = drawn
-		p.params.Crop = Rect{0, 0, part.W, part.H} // of what is decoded
-	}
-	if err := p.decode(src, info, part); err != nil {
+	drawn := p.params.Crop
+	if err := p.decode(src, info); err != nil {
 		return err
 	}
 	p.apply(dst)
@@ -97,9 +93,14 @@ func (p *Processor) Process(dst, src []byte, seed uint64, epoch, index int) erro
 	return nil
 }
 
-// decode decodes the part to where the next step reads it: mxnet-2018 resizes pixels, the
-// other modes lines.
-func (p *Processor) decode(src []byte, info Info, part Rect) (err error) {
+// decode decodes what the drawn crop needs of src, to where the next step reads it
+// (mxnet-2018 resizes pixels, the other modes lines), and makes the crop one of that.
+func (p *Processor) decode(src []byte, info Info) (err error) {
+	part := Rect{0, 0, info.Width, info.Height}
+	if p.params.Full.W == 0 { // the crop is all that is needed
+		part = p.params.Crop
+		p.params.Crop = Rect{0, 0, part.W, part.H}
+	}
 	p.inLines = false
 	if p.c.Mode != MXNet2018 {
 		if p.inLines, err = p.dec.lines(&p.scaler.in, src, part); p.inLines || err != nil {
@@ -121,12 +122,24 @@ func (p *Processor) draw(w, h int, seed uint64, epoch, index int) {
 
 // apply runs the chain on the decoded picture with the drawn parameters.
 func (p *Processor) apply(dst []byte) {
+	p.cutOut()
+	p.colour(dst)
+}
+
+// cutOut makes the output-sized picture: in p.cut for mxnet-2018, else in p.lines.
+func (p *Processor) cutOut() {
 	if p.c.Mode == MXNet2018 {
 		p.cutLinear()
-		jitterLevels(p.cut, p.params)
-		p.lines.split(p.cut, Rect{0, 0, p.c.Size, p.c.Size}, p.fill())
 	} else {
 		p.cutAntialiased()
+	}
+}
+
+// colour makes the sample of what cutOut made, which it may overwrite.
+func (p *Processor) colour(dst []byte) {
+	if p.c.Mode == MXNet2018 {
+		jitterLevels(p.cut, p.params)
+		p.lines.split(p.cut, Rect{0, 0, p.c.Size, p.c.Size}, p.fill())
 	}
 	p.finish(dst)
 }
