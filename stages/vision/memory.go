@@ -13,7 +13,7 @@ func (c Config) Scratch(m shards.Meta, train bool) int64 {
 	const copies = 2 * 3 * 5 / 4
 	scratch := (copies+1)*pixels + 4*size*h + 12*size*size
 	if m.Format == shards.JPEG {
-		scratch += int64(2*m.Components)*pixels + 256*w // coefficients, 2 bytes a sample; rows
+		scratch += int64(jpegSample*m.Components)*pixels + 256*w // coefficients; rows
 	} else {
 		scratch += 16 * pixels // 8 bytes a pixel, twice: the picture and the block it is unpacked from
 	}
