@@ -2,9 +2,9 @@
 // read, decoded and augmented by parallel workers, each straight into its slot of a
 // batch, mixed up (arXiv:1710.09412), and delivered in order.
 //
-// Batches live in a ring of fixed size. Taking a free one is the back-pressure and
-// the memory budget at once: Config.Ring batches are all the memory the loader ever
-// holds. A Batch belongs to whoever got it from Loader.Next until its Release, and
+// Batches live in a ring of fixed size: taking a free one is the back-pressure. Ring and
+// workers' scratch are all the memory that the loader ever holds; a Budget is a ceiling
+// on both. A Batch belongs to whoever got it from Loader.Next until its Release, and
 // its memory to the Loader, which frees it in Close.
 //
 // The stream of batches is a function of the data set, Config.Seed and the position:
@@ -69,6 +69,13 @@ type Config struct {
 	MixupOffEpoch int                                    // first epoch without mixup; 0 = never off
 	AllocHost     func(size int) (gpu.HostBuffer, error) // of pinned memory; nil: plain memory
 
+	// Budget is a ceiling on memory; nil: none. With one, Ring and Workers are the most
+	// that there may be; Loader.Memory tells what was chosen. The batches do not depend
+	// on it. Parts are the loaders among which the Budget is divided evenly; 0 means 1.
+	Budget *Budget
+	Parts  int
+
+	plainHost    bool                      // AllocHost is of the Go heap
 	newProcessor func() (processor, error) // stands in for vision in tests
 }
 
@@ -103,6 +110,7 @@ func (c Config) Validate() error {
 	fault(c.Rank < 0 || c.Rank >= max(c.World, 1), "rank %d of a world of %d", c.Rank, max(c.World, 1))
 	fault(c.Workers < 0, "%d workers, want at least 1 (0 = all cores)", c.Workers)
 	fault(c.Ring < 0, "ring of %d batches, want at least 1 (0 = 3)", c.Ring)
+	fault(c.Parts < 0, "one of %d parts of the memory, want at least 1", c.Parts)
 	fault(c.ShuffleBlock < 0, "shuffle blocks of %d records, want at least 1 (0 = shuffle in full)", c.ShuffleBlock)
 	fault(!(c.Mixup >= 0) || math.IsInf(c.Mixup, 1), "mixup alpha %g, want a finite number of at least 0", c.Mixup)
 	fault(c.MixupOffEpoch < 0, "mixup off from epoch %d, want at least 0", c.MixupOffEpoch)
@@ -159,7 +167,7 @@ func (c Config) sampleBytes() int {
 
 // resolved fills in the defaults.
 func (c Config) resolved() Config {
-	c.World = max(c.World, 1)
+	c.World, c.Parts = max(c.World, 1), max(c.Parts, 1)
 	if c.Workers == 0 {
 		c.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -170,7 +178,7 @@ func (c Config) resolved() Config {
 		c.Consumer = "consumer"
 	}
 	if c.AllocHost == nil {
-		c.AllocHost = allocPlain
+		c.AllocHost, c.plainHost = allocPlain, true
 	}
 	if c.newProcessor == nil {
 		c.newProcessor = func() (processor, error) {

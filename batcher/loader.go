@@ -47,6 +47,9 @@ type Loader struct {
 
 	batches []*Batch
 	procs   []processor
+	plan    Plan  // the zero Plan without a Budget
+	sizes   Sized // nil unless some pictures are large
+	large   *pool // for those
 	close   func() error
 
 	mu  sync.Mutex
@@ -61,7 +64,8 @@ type slot struct {
 
 // New starts a loader whose first batch is that of position from. It runs until
 // Close; when ctx is done, Next returns its error. Errors are those of
-// Config.Validate, of the picture chain's configuration and of the host's memory.
+// Config.Validate and Config.Plan, of the picture chain's configuration and of the
+// host's memory.
 func New(ctx context.Context, c Config, from Position) (*Loader, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -71,6 +75,10 @@ func New(ctx context.Context, c Config, from Position) (*Loader, error) {
 	if from.Step < 0 || !c.Train && from.Step > l.steps {
 		return nil, fmt.Errorf("batcher: start at step %d of %d", from.Step, l.steps)
 	}
+	if err := l.divide(); err != nil {
+		return nil, err
+	}
+	c = l.c
 	l.free = make(chan *Batch, c.Ring)
 	l.order = make(chan *Batch, c.Ring)
 	l.work = make(chan slot, c.Batch)
@@ -96,6 +104,32 @@ func New(ctx context.Context, c Config, from Position) (*Loader, error) {
 		return l.release()
 	})
 	return l, nil
+}
+
+// divide keeps the loader below its budget.
+func (l *Loader) divide() error {
+	if l.c.Budget == nil {
+		return nil
+	}
+	plan, err := l.c.plan()
+	if err != nil {
+		return err
+	}
+	l.plan, l.c.Ring, l.c.Workers = plan, plan.Ring, plan.Workers
+	if plan.Large > 0 || plan.Exceeded {
+		l.sizes, l.large = l.c.Source.(Sized), newPool(plan.Large)
+	}
+	l.c.Budget.enter(l.heap())
+	return nil
+}
+
+// heap is what the loader takes of the Go runtime's memory, at most.
+func (l *Loader) heap() int64 {
+	heap := int64(l.plan.Workers)*l.plan.Worker + l.plan.Large
+	if l.c.plainHost {
+		heap += int64(l.plan.Ring) * l.plan.Batch
+	}
+	return heap
 }
 
 // alloc makes the ring and the workers' processors.
@@ -126,6 +160,9 @@ func (l *Loader) release() error {
 	var errs []error
 	for _, b := range l.batches {
 		errs = append(errs, b.close())
+	}
+	if l.c.Budget != nil {
+		l.c.Budget.leave(l.heap())
 	}
 	return errors.Join(errs...)
 }
@@ -257,6 +294,10 @@ func (l *Loader) MostWorkers() int {
 	}
 	return l.c.Workers
 }
+
+// Memory returns how the loader divides its part of Config.Budget; the zero Plan without
+// one.
+func (l *Loader) Memory() Plan { return l.plan }
 
 // Bad returns the records found bad so far, ordered by number: the first 100 that
 // were met, each once.

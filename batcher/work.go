@@ -109,7 +109,7 @@ func (l *Loader) perform(ctx context.Context, id int, p processor) (err error) {
 		l.fused[0].Sample(len(l.work))
 		start := time.Now()
 		w.begin(n)
-		if err := w.fill(s.b, s.i); err != nil {
+		if err := w.fill(ctx, s.b, s.i); err != nil {
 			return fmt.Errorf("stage read: %w", err)
 		}
 		mixed := time.Now()
@@ -123,7 +123,7 @@ func (l *Loader) perform(ctx context.Context, id int, p processor) (err error) {
 }
 
 // fill makes the sample of slot i. An error ends the run.
-func (w *worker) fill(b *Batch, i int) error {
+func (w *worker) fill(ctx context.Context, b *Batch, i int) error {
 	c := &w.l.c
 	size := c.sampleBytes()
 	dst := b.Images.Bytes()[i*size : (i+1)*size : (i+1)*size]
@@ -143,7 +143,7 @@ func (w *worker) fill(b *Batch, i int) error {
 			at -= b.order.Len()
 		}
 		record := b.order.At(at)
-		bad, err := w.make(dst, b.Epoch, record)
+		bad, err := w.make(ctx, dst, b.Epoch, record)
 		if err != nil {
 			return err
 		}
@@ -160,13 +160,39 @@ func (w *worker) fill(b *Batch, i int) error {
 	return nil
 }
 
-// make reads, decodes and augments one record into dst. What is wrong with the record is
-// bad; err is the disk's.
-func (w *worker) make(dst []byte, epoch, record int) (bad, err error) {
+// make makes the sample of one record in dst. What is wrong with the record is bad; err is
+// the disk's, or ctx's while a large picture waits for its room.
+func (w *worker) make(ctx context.Context, dst []byte, epoch, record int) (bad, err error) {
 	w.record = record
+	if w.l.large != nil {
+		if need := w.l.c.need(w.l.sizes, record); need > w.l.plan.scratch(w.l.c) {
+			return w.makeLarge(ctx, dst, epoch, record, need)
+		}
+	}
+	return w.produce(w.proc, &w.buf, dst, epoch, record)
+}
+
+// makeLarge is make with scratch that is dropped afterwards. Waiting for it counts for no
+// stage.
+func (w *worker) makeLarge(ctx context.Context, dst []byte, epoch, record int, need int64) (bad, err error) {
+	give, err := w.l.large.take(ctx, need)
+	if err != nil {
+		return nil, err
+	}
+	defer give()
+	proc, err := w.l.c.newProcessor()
+	if err != nil {
+		return nil, err
+	}
+	defer proc.Close()
+	return w.produce(proc, new([]byte), dst, epoch, record)
+}
+
+// produce reads, decodes and augments one record with the given scratch.
+func (w *worker) produce(proc processor, buf *[]byte, dst []byte, epoch, record int) (bad, err error) {
 	w.enter(reading)
 	start := time.Now()
-	src, err := w.l.c.Source.Read(record, &w.buf)
+	src, err := w.l.c.Source.Read(record, buf)
 	read := time.Now()
 	w.leave(reading, read.Sub(start))
 	if err != nil {
@@ -176,7 +202,7 @@ func (w *worker) make(dst []byte, epoch, record int) (bad, err error) {
 		return nil, err
 	}
 	w.enter(seeing)
-	bad = w.proc.Process(dst, src, w.l.c.Seed, epoch, record)
+	bad = proc.Process(dst, src, w.l.c.Seed, epoch, record)
 	w.leave(seeing, time.Since(read))
 	return bad, nil
 }

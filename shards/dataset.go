@@ -208,6 +208,12 @@ func (s *Split) Codec(i int) (c Codec, stored int) {
 	return x.codec(j), x.stored(j)
 }
 
+// Room is how many bytes of its buffer Read of record i uses.
+func (s *Split) Room(i int) int {
+	k, j := s.locate(i)
+	return s.shards[k].room(j)
+}
+
 // Read returns the picture bytes of record i, CRC checked, in *buf, which grows as needed: they are the
 // caller's, valid until the next Read with the same buf. buf may be nil, at the price of an allocation.
 //

@@ -91,12 +91,8 @@ func (s *shard) read(i int, buf *[]byte) ([]byte, error) {
 		buf = &own
 	}
 	// The unpacked bytes of a compressed record come first in the buffer, the packed ones behind them.
-	head := raw
-	if codec == None {
-		head = 0
-	}
-	all := grown(buf, head+stored)
-	packed := all[head:]
+	all := grown(buf, s.room(i))
+	packed := all[len(all)-stored:]
 	if err := s.readAt(packed, int64(s.x.offset[i])); err != nil {
 		err.Place = fmt.Sprintf("%s: record %d", s.file, i)
 		return nil, err
@@ -115,6 +111,14 @@ func (s *shard) read(i int, buf *[]byte) ([]byte, error) {
 		return nil, damaged(err.Error())
 	}
 	return out, nil
+}
+
+// room is how many bytes of its buffer read of record i uses.
+func (s *shard) room(i int) int {
+	if s.x.codec(i) == None {
+		return s.x.stored(i)
+	}
+	return s.x.rawLen(i) + s.x.stored(i)
 }
 
 // grown makes *buf at least n bytes long, old content lost, and returns n of them.

@@ -51,12 +51,17 @@ type tally struct {
 	faults           []batcher.BadRecord
 }
 
-// run evaluates rank's share of a split.
-func (e *evaluator) run(ctx context.Context, split *shards.Split, rank, world, workers int) (t tally, err error) {
-	l, err := batcher.New(ctx, batcher.Config{
+// config is that of rank's input, which has one of so many parts of the budget.
+func (e *evaluator) config(split *shards.Split, rank, world, parts int, o Options) batcher.Config {
+	return batcher.Config{
 		Source: split, Vision: e.c.Input, DType: e.c.DType, Batch: e.batch, Rank: rank, World: world,
-		Workers: workers, AllocHost: e.dev.AllocHost,
-	}, batcher.Position{})
+		Workers: o.workers(), AllocHost: e.dev.AllocHost, Budget: o.Budget, Parts: parts,
+	}
+}
+
+// run evaluates the share of a split that c reads.
+func (e *evaluator) run(ctx context.Context, c batcher.Config) (t tally, err error) {
+	l, err := batcher.New(ctx, c, batcher.Position{})
 	if err != nil {
 		return t, err
 	}
@@ -103,21 +108,22 @@ func (e *evaluator) add(t *tally, b *batcher.Batch) error {
 	return nil
 }
 
-// evaluateAll runs every device on its share of the split.
-func evaluateAll(ctx context.Context, es []*evaluator, split *shards.Split, workers int) (tally, error) {
-	parts := make([]tally, len(es))
+// evaluateAll runs every device on its share of the split, each with one of so many parts
+// of the budget.
+func evaluateAll(ctx context.Context, es []*evaluator, split *shards.Split, parts int, o Options) (tally, error) {
+	tallies := make([]tally, len(es))
 	group, ctx := errgroup.WithContext(ctx)
 	for rank, e := range es {
 		group.Go(func() (err error) {
-			parts[rank], err = e.run(ctx, split, rank, len(es), workers)
+			tallies[rank], err = e.run(ctx, e.config(split, rank, len(es), parts, o))
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return tally{}, err
 	}
-	sum := tally{input: parts[0].input}
-	for _, p := range parts {
+	sum := tally{input: tallies[0].input}
+	for _, p := range tallies {
 		sum.loss += p.loss
 		sum.top1 += p.top1
 		sum.top5 += p.top5
@@ -193,7 +199,14 @@ func Evaluate(ctx context.Context, m *Model, split *shards.Split, o Options) (Re
 		}
 		es = append(es, e)
 	}
-	t, err := evaluateAll(ctx, es, split, o.workers())
+	if o.Budget != nil {
+		plan, err := es[0].config(split, 0, len(es), len(es), o).Plan()
+		if err != nil {
+			return Result{}, errors.Join(err, close())
+		}
+		o.observer().Note(plan.String())
+	}
+	t, err := evaluateAll(ctx, es, split, len(es), o)
 	if err = errors.Join(err, close()); err != nil {
 		return Result{}, err
 	}

@@ -3,6 +3,7 @@ package trainer
 import (
 	"time"
 
+	"bagpipe/batcher"
 	"bagpipe/gpu"
 	"bagpipe/shards"
 	"bagpipe/stages"
@@ -17,6 +18,9 @@ type Options struct {
 	Resume   bool
 	Workers  int      // input workers a device; 0 = found while training, at most the cores divided by the devices
 	Observer Observer // may be nil
+	// Budget is a ceiling on the memory of all devices' inputs, evaluation's included;
+	// nil: none. The devices' own memory comes on top.
+	Budget *batcher.Budget
 }
 
 // Observer is told of progress (all methods called from the training goroutine).

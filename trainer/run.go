@@ -72,6 +72,9 @@ func (r *run) begin() {
 	if r.val != nil {
 		start.ValN = r.val.Len()
 	}
+	if r.o.Budget != nil {
+		r.observer.Note(r.replicas[0].input.Memory().String())
+	}
 	r.observer.Start(start)
 	if r.schedule.warmup >= r.schedule.total {
 		r.observer.Note(fmt.Sprintf("the learning rate is still rising when the run ends: warmup_epochs = %v of %d epochs", r.c.WarmupEpochs, r.c.Epochs))
@@ -289,13 +292,32 @@ func (r *run) feed(ctx context.Context) error {
 			Source: r.train, Vision: c.Input, DType: c.DType, Train: true, Batch: c.Batch / len(r.replicas),
 			Rank: rank, World: len(r.replicas), Workers: r.o.workers(), Auto: r.o.Workers == 0, Consumer: "device",
 			Seed: c.Seed, ShuffleBlock: block,
-			Mixup: c.Mixup, MixupOffEpoch: r.mixupOff, AllocHost: p.dev.AllocHost,
+			Mixup: c.Mixup, MixupOffEpoch: r.mixupOff, AllocHost: p.dev.AllocHost, Budget: r.o.Budget, Parts: r.parts(),
 		}, batcher.Position{Step: r.at.Step})
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return r.evaluationFits()
+}
+
+// parts is among how many inputs the memory is divided: while an evaluation runs, the
+// training's batches stay where they are.
+func (r *run) parts() int {
+	if r.val == nil {
+		return len(r.replicas)
+	}
+	return 2 * len(r.replicas)
+}
+
+// evaluationFits looks at once whether a memory ceiling has room for the evaluations, the
+// first of which may be hours away.
+func (r *run) evaluationFits() error {
+	if r.o.Budget == nil || r.val == nil {
+		return nil
+	}
+	_, err := r.replicas[0].eval.config(r.val, 0, len(r.replicas), r.parts(), r.o).Plan()
+	return err
 }
 
 func (r *run) evaluators() []*evaluator {

@@ -201,7 +201,7 @@ func (r *run) endEpoch(ctx context.Context) error {
 	e.Bad = r.at.Epoch.Bad
 	r.noteBad()
 	if r.val != nil && ((e.Epoch+1)%r.c.EvalEpochs == 0 || e.Step == r.total) {
-		t, err := evaluateAll(ctx, r.evaluators(), r.val, r.o.workers())
+		t, err := evaluateAll(ctx, r.evaluators(), r.val, r.parts(), r.o)
 		if ctx.Err() != nil { // a second pass after --resume
 			r.result.Interrupted = true
 			return r.checkpoint()

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"bagpipe/batcher"
 	"bagpipe/bench"
@@ -21,6 +23,10 @@ type benchCmd struct {
 	Split       string  `default:"train" help:"train, val or test."`
 	Workers     int     `help:"Goroutines that decode; 0 = one a core."`
 	Images      int     `help:"Pictures to measure; 0 = 1000, or 10 batches with --train."`
+	Seconds     float64 `placeholder:"N" help:"Measure for so long, in place of --images."`
+	Log         string  `placeholder:"FILE" help:"Write a line of JSON a second: seconds, images, bytes resident in memory."`
+	Graph       string  `placeholder:"FILE" help:"Draw the memory of --log by time, as PNG."`
+	ceiling     `embed:""`
 	Batch       int     `help:"Pictures a batch; 0 = 64, or 16 with --train; at most the split."`
 	Size        int     `default:"224" help:"Side of the finished pictures in pixels."`
 	Mode        string  `default:"paper" help:"Augmentation: paper, mxnet-2018 or torchvision."`
@@ -42,6 +48,7 @@ func (benchCmd) Help() string {
   pipe bench --workers 1 --images 200 --json
   pipe bench --plan 8xH100
   pipe bench --need 5000 --cpuprofile cpu.pprof
+  pipe bench --memory 512MiB --seconds 60 --log memory.jsonl --graph memory.png
   pipe bench --train --model cifar-resnet20 --size 32 --batch 32
 after pipe demo:
   pipe bench --data runs/demo/pictures.shards --size 32 --images 5000`
@@ -122,6 +129,12 @@ func (c *benchCmd) check() error {
 	if c.Images < 0 || c.Batch < 0 || c.Workers < 0 {
 		return cli.Wrongf("--images %d, --batch %d, --workers %d: want 0 or more", c.Images, c.Batch, c.Workers)
 	}
+	if !(c.Seconds >= 0 && c.Seconds < 1e9) || c.Seconds > 0 && c.Images > 0 {
+		return cli.Wrongf("--seconds %g, --images %d: want one of them above 0", c.Seconds, c.Images)
+	}
+	if c.Graph != "" && c.Log == "" {
+		return cli.Wrongf("--graph %s draws what --log writes: give --log FILE, too", c.Graph)
+	}
 	if err := vision.Default(c.Mode, c.Size).Validate(); err != nil {
 		return cli.Wrong(err)
 	}
@@ -159,9 +172,10 @@ func (c *benchCmd) measure(ctx context.Context, s cli.Streams, data *shards.Data
 			images = 10 * batch
 		}
 	}
-	input := batcher.Config{Source: split, Vision: vision.Default(c.Mode, c.Size), DType: gpu.Float32, Train: true,
+	budget := c.budget()
+	input := batcher.Config{Source: split, Budget: budget, Vision: vision.Default(c.Mode, c.Size), DType: gpu.Float32, Train: true,
 		Batch: batch, Workers: c.Workers, Seed: c.Seed}
-	config := bench.Config{Input: input, Images: images}
+	config := bench.Config{Input: input, Images: images, Time: time.Duration(c.Seconds * 1e9), Log: c.Log}
 	if c.Train {
 		devs, err := openDevices(c.Device)
 		if err != nil {
@@ -177,11 +191,39 @@ func (c *benchCmd) measure(ctx context.Context, s cli.Streams, data *shards.Data
 	}
 	var p *cli.Progress
 	if !c.Quiet {
-		p = cli.NewProgress(s.Err, "pictures")
-		p.Start(0, (images-1)/batch*batch+batch)
-		config.Progress = func(n int) { p.Set(n, func() string { return "measuring" }) }
+		p = c.progress(s, &config)
 	}
 	r, err = bench.Loader(ctx, config)
 	p.Finish(err == nil)
-	return r, err
+	if err != nil || c.Graph == "" {
+		return r, err
+	}
+	moments, err := bench.ReadLog(c.Log)
+	if err != nil {
+		return r, err
+	}
+	return r, bench.PlotMemory(moments, int64(c.Memory), c.Graph)
+}
+
+// progress shows how far a measurement is, in pictures or in seconds.
+func (c *benchCmd) progress(s cli.Streams, config *bench.Config) *cli.Progress {
+	unit, total := "pictures", (config.Images-1)/config.Input.Batch*config.Input.Batch+config.Input.Batch
+	if c.Seconds > 0 {
+		unit, total = "seconds", int(math.Ceil(c.Seconds))
+	}
+	p := cli.NewProgress(s.Err, unit)
+	config.Begin = func(plan batcher.Plan) {
+		if c.Memory > 0 {
+			p.Printf("%v", plan)
+		}
+		p.Start(0, total)
+	}
+	begin := time.Now()
+	config.Progress = func(n int) {
+		if c.Seconds > 0 {
+			n = min(int(time.Since(begin).Seconds()), total)
+		}
+		p.Set(n, func() string { return "measuring" })
+	}
+	return p
 }

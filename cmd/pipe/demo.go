@@ -158,7 +158,7 @@ func (c *demoCmd) evaluate(ctx context.Context, s cli.Streams, plan demoPlan, da
 	if err != nil {
 		return err
 	}
-	r, err := evaluate(ctx, m, data, split, devs, 0)
+	r, err := evaluate(ctx, m, split, trainer.Options{Data: data}, devs)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,8 @@ type evalCmd struct {
 	Split   string `default:"val" help:"train, val or test."`
 	Device  string `default:"auto" help:"auto, cpu, cuda or one such as cuda:0."`
 	Workers int    `help:"Goroutines that decode; 0 = one a core."`
-	JSON    bool   `name:"json" help:"Print one JSON object."`
+	ceiling `embed:""`
+	JSON    bool `name:"json" help:"Print one JSON object."`
 }
 
 // Help shows examples.
@@ -58,12 +59,13 @@ func (c *evalCmd) Run(ctx context.Context, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	budget := c.budget()
 	devs, err := openDevices(c.Device)
 	if err != nil {
 		return err
 	}
 	defer devs.close()
-	r, err := evaluate(ctx, m, data, split, devs, c.Workers)
+	r, err := evaluate(ctx, m, split, trainer.Options{Data: data, Workers: c.Workers, Budget: budget, Observer: newObserver(s.Err, budget == nil)}, devs)
 	if err != nil {
 		return err
 	}
@@ -76,6 +78,7 @@ func (c *evalCmd) Run(ctx context.Context, s cli.Streams) error {
 }
 
 // evaluate runs a model over a split; half an evaluation is an error of the trainer.
-func evaluate(ctx context.Context, m *trainer.Model, data *shards.Dataset, split *shards.Split, devs devices, workers int) (trainer.Result, error) {
-	return trainer.Evaluate(ctx, m, split, trainer.Options{Data: data, Backend: devs.backend, Devices: devs.list, Workers: workers})
+func evaluate(ctx context.Context, m *trainer.Model, split *shards.Split, o trainer.Options, devs devices) (trainer.Result, error) {
+	o.Backend, o.Devices = devs.backend, devs.list
+	return trainer.Evaluate(ctx, m, split, o)
 }

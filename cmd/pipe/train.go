@@ -29,6 +29,7 @@ type trainCmd struct {
 	recipe      `embed:""`
 	Device      string `default:"auto" help:"auto, cpu, cuda, one such as cuda:0, or several such as cpu:0,cpu:1."`
 	Workers     string `default:"auto" placeholder:"N|auto" help:"Goroutines that decode; auto finds out how many the device needs. Does not change the result."`
+	ceiling     `embed:""`
 	Dir         string `name:"run" placeholder:"DIR" help:"Where the run is kept; default runs/RECIPE-TIME."`
 	Resume      bool   `help:"Go on with --run where it stopped, or with the last run of the recipe."`
 	Quiet       bool   `short:"q" help:"Print errors and the result only."`
@@ -42,7 +43,8 @@ func (trainCmd) Help() string {
   pipe train --data runs/demo/pictures.shards --recipe demo --epochs 2
   pipe train --data runs/demo/pictures.shards --recipe demo --run runs/mine --set seed=7
   pipe train --data runs/demo/pictures.shards --run runs/mine --resume
-  pipe train --data runs/demo/pictures.shards --recipe demo --epochs 1 --device cpu:0,cpu:1`
+  pipe train --data runs/demo/pictures.shards --recipe demo --epochs 1 --device cpu:0,cpu:1
+  pipe train --data runs/demo/pictures.shards --recipe demo --epochs 1 --memory 2GiB`
 }
 
 // Run trains, and says how to go on if it was stopped.
@@ -64,6 +66,7 @@ func (c *trainCmd) run(ctx context.Context, s cli.Streams) error {
 		return err
 	}
 	defer data.Close()
+	budget := c.budget()
 	devs, err := openDevices(c.Device)
 	if err != nil {
 		return err
@@ -72,7 +75,7 @@ func (c *trainCmd) run(ctx context.Context, s cli.Streams) error {
 	o := newObserver(s.Err, c.Quiet)
 	o.p.Printf("run %s on %s", c.Dir, devs)
 	r, err := trainer.Train(ctx, config, trainer.Options{Data: data, Backend: devs.backend, Devices: devs.list, Run: c.Dir,
-		Resume: c.Resume, Workers: workers, Observer: o})
+		Resume: c.Resume, Workers: workers, Observer: o, Budget: budget})
 	o.p.Finish(err == nil && !r.Interrupted)
 	if err != nil {
 		return err

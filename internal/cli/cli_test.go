@@ -130,3 +130,17 @@ func TestProgressEstimatesFromWhereItBegan(t *testing.T) {
 		t.Errorf("%v left, want 90 s", left)
 	}
 }
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]Size{"8GiB": 8 << 30, "512 mib": 512 << 20, "2GB": 2e9, "1.5KiB": 1536, "7b": 7} {
+		var s Size
+		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
+			t.Errorf("%q is %d, want %d: %v", text, s, want, err)
+		}
+	}
+	for _, text := range []string{"", "8", "GiB", "-1GiB", "0MiB", "8 Gigs", "1e30GiB", "nanGiB", "infB", "0x1pB"} {
+		if err := new(Size).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+}
