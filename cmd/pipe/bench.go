@@ -119,8 +119,11 @@ func (c *benchCmd) plan(r bench.Result, need bench.Need, data *shards.Dataset) (
 }
 
 func (c *benchCmd) check() error {
-	if c.Images < 0 || c.Batch < 0 || c.Workers < 0 {
-		return cli.Wrongf("--images %d, --batch %d, --workers %d: want 0 or more", c.Images, c.Batch, c.Workers)
+	if c.Images < 0 || c.Batch < 0 {
+		return cli.Wrongf("--images %d, --batch %d: want 0 or more", c.Images, c.Batch)
+	}
+	if err := checkWorkers(c.Workers); err != nil {
+		return err
 	}
 	if err := vision.Default(c.Mode, c.Size).Validate(); err != nil {
 		return cli.Wrong(err)
