@@ -389,6 +389,25 @@ func TestStopAndResume(t *testing.T) {
 	}
 }
 
+func TestCompareTellsRunsApart(t *testing.T) {
+	dir := t.TempDir()
+	runs := []string{filepath.Join(dir, "a", "run"), filepath.Join(dir, "b", "run"), filepath.Join(dir, "other")}
+	for _, run := range runs {
+		if err := os.MkdirAll(run, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(run, "metrics.jsonl"), []byte(`{"epoch":0,"top1":50,"train_loss":1}`+"\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := pipeOK(t, append([]string{"compare", "-o", filepath.Join(dir, "curves.png")}, runs...)...)
+	for _, want := range []string{"\n" + runs[0] + " ", "\n" + runs[1] + " ", "\nother "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no line begins with %q:\n%s", want, out)
+		}
+	}
+}
+
 func TestBench(t *testing.T) {
 	set, _ := pictures()
 	var r bench.Result
