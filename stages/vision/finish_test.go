@@ -51,9 +51,7 @@ func TestMapLinesRounds(t *testing.T) {
 		{0x1p-26, 0}, {-0x1p-25, 0}, {0x1p-26, 0x1p-14 - 0x1p-19}, {16, 63488}, {-16, -63488 - 0x1p-8},
 		{0x1p-8, 1}, {-0x1p-8, -1}, {0x1p-8, 1 + 0x1p-23}, {0x1p-136, 0}, {0x1p112, 0x1.fep127},
 	} {
-		for i, v := range []float32{c.step, 0, 0, c.from, 0, c.step, 0, c.from, 0, 0, c.step, c.from} {
-			f.m[i] = v
-		}
+		f.m = [12]float32{c.step, 0, 0, c.from, 0, c.step, 0, c.from, 0, 0, c.step, c.from}
 		sameRounding(t, &l, &f)
 	}
 	r := rand.New(rand.NewPCG(3, 4))
