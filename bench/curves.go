@@ -56,15 +56,22 @@ func ReadCurve(run string) (Curve, error) {
 	return c, nil
 }
 
+// style is the look of run i: after every four colours the dashes change, so that the
+// first 16 runs are told apart.
+func style(i int) draw.LineStyle {
+	colors := [...]color.Color{
+		color.RGBA{0x1f, 0x77, 0xb4, 0xff}, color.RGBA{0xd6, 0x27, 0x28, 0xff},
+		color.RGBA{0x2c, 0xa0, 0x2c, 0xff}, color.RGBA{0x94, 0x67, 0xbd, 0xff},
+	}
+	dashes := [...][]vg.Length{nil, {6, 3}, {2, 2}, {8, 2, 2, 2}} // points, on and off
+	return draw.LineStyle{Color: colors[i%len(colors)], Width: vg.Points(1.5), Dashes: dashes[i/len(colors)%len(dashes)]}
+}
+
 // PlotCurves draws top-1 accuracy and training loss by epoch, side by side, one
 // line a run, into a PNG file.
 func PlotCurves(curves []Curve, path string) error {
 	top1, loss := plot.New(), plot.New()
 	top1.Title.Text, loss.Title.Text = "top-1 (%)", "training loss"
-	colors := []color.Color{
-		color.RGBA{0x1f, 0x77, 0xb4, 0xff}, color.RGBA{0xd6, 0x27, 0x28, 0xff},
-		color.RGBA{0x2c, 0xa0, 0x2c, 0xff}, color.RGBA{0x94, 0x67, 0xbd, 0xff},
-	}
 	for i, c := range curves {
 		for p, ys := range map[*plot.Plot][]float64{top1: c.Top1, loss: c.Loss} {
 			pts := make(plotter.XYs, len(ys))
@@ -75,7 +82,7 @@ func PlotCurves(curves []Curve, path string) error {
 			if err != nil {
 				return fmt.Errorf("bench: %s: %w", c.Run, err)
 			}
-			line.Color, line.Width = colors[i%len(colors)], vg.Points(1.5)
+			line.LineStyle = style(i)
 			p.Add(line)
 			p.Legend.Add(c.Run, line)
 		}
@@ -93,7 +100,7 @@ func PlotCurves(curves []Curve, path string) error {
 	}
 	f, err := os.Create(path)
 	if err != nil {
-		return fmt.Errorf("bench: %w", err)
+		return fmt.Errorf("bench: no picture: %w (name a file in a folder that is there and may be written to: pipe compare -o FILE)", err)
 	}
 	defer f.Close()
 	if _, err := (vgimg.PngCanvas{Canvas: img}).WriteTo(f); err != nil {

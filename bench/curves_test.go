@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -38,9 +39,25 @@ func TestCurves(t *testing.T) {
 	if img, err := png.Decode(f); err != nil || img.Bounds().Dx() < 500 {
 		t.Errorf("picture: %v", err)
 	}
+	if err := PlotCurves([]Curve{c}, filepath.Join(run, "none", "curves.png")); err == nil || !strings.Contains(err.Error(), "pipe compare -o FILE") {
+		t.Errorf("a folder that is not there: %v", err)
+	}
 	for dir, want := range map[string]string{t.TempDir(): "no run directory", filepath.Join(run, "none"): "no run directory"} {
 		if _, err := ReadCurve(dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", dir, err)
 		}
+	}
+}
+
+// The lines of 16 runs differ in colour or dashes.
+func TestStylesDiffer(t *testing.T) {
+	seen := map[string]int{}
+	for i := range 16 {
+		s := style(i)
+		look := fmt.Sprint(s.Color, s.Dashes)
+		if k, there := seen[look]; there {
+			t.Errorf("runs %d and %d look alike", k, i)
+		}
+		seen[look] = i
 	}
 }

@@ -3,11 +3,10 @@ package bench
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"bagpipe/internal/nearest"
 )
 
 // Need is a rate that the input shall reach.
@@ -54,11 +53,7 @@ func ParseNeed(plan string) (Need, error) {
 			return need, nil
 		}
 	}
-	near := slices.MinFunc(names, func(a, b string) int {
-		up := strings.ToUpper(name)
-		return levenshtein.Distance(a, up, nil) - levenshtein.Distance(b, up, nil)
-	})
-	return Need{}, fmt.Errorf("no rate is known of %q, nearest is %q of %s (--need RATE takes any rate)", name, near, strings.Join(names, ", "))
+	return Need{}, fmt.Errorf("no rate is known of %q, nearest is %q of %s (--need RATE takes any rate)", name, nearest.Word(name, names), strings.Join(names, ", "))
 }
 
 // Plan is what a rate takes, by what was measured on this machine.

@@ -4,14 +4,12 @@
 package models
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 
-	"github.com/agext/levenshtein"
-
 	"bagpipe/gpu/graph"
+	"bagpipe/internal/nearest"
 )
 
 // Options complete a named model.
@@ -45,18 +43,7 @@ func find(name string) (ResNet, error) {
 	if r, ok := resnets[name]; ok {
 		return r, nil
 	}
-	nearest := slices.MinFunc(Names(), func(a, b string) int { // of equally near ones the one that starts alike
-		return cmp.Or(levenshtein.Distance(a, name, nil)-levenshtein.Distance(b, name, nil), shared(b, name)-shared(a, name))
-	})
-	return ResNet{}, fmt.Errorf("models: no model %q; nearest is %q (pipe show lists all)", name, nearest)
-}
-
-// shared returns the length of the start that two names have in common.
-func shared(a, b string) (n int) {
-	for n < min(len(a), len(b)) && a[n] == b[n] {
-		n++
-	}
-	return n
+	return ResNet{}, fmt.Errorf("models: no model %q; nearest is %q (pipe show lists all)", name, nearest.Word(name, Names()))
 }
 
 // classifier adds dropout, if asked for, and the last linear layer. The mask is

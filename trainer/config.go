@@ -9,6 +9,7 @@ import (
 
 	"bagpipe/gpu"
 	"bagpipe/gpu/graph"
+	"bagpipe/internal/nearest"
 	"bagpipe/models"
 	"bagpipe/stages/vision"
 )
@@ -94,14 +95,14 @@ func (c Config) Validate() error {
 		}
 	}
 	oneOf := func(key, got string, want ...string) {
-		fault(!slices.Contains(want, got), "%s = %q, nearest is %q of %q", key, got, nearest(got, want), want)
+		fault(!slices.Contains(want, got), "%s = %q, nearest is %q of %q", key, got, nearest.Word(got, want), want)
 	}
 	plain := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 	within := func(key string, v, lo, hi float64) {
 		fault(!(v >= lo && v <= hi), "%s = %s, want %s to %s", key, plain(v), plain(lo), plain(hi))
 	}
 	if !slices.Contains(models.Names(), c.Model) {
-		fault(true, "model = %q, nearest is %q (pipe show lists all)", c.Model, nearest(c.Model, models.Names()))
+		fault(true, "model = %q, nearest is %q (pipe show lists all)", c.Model, nearest.Word(c.Model, models.Names()))
 	}
 	oneOf("init", string(c.Init), string(models.Xavier), string(models.MSRAPrelu))
 	oneOf("schedule", c.Schedule, Cosine, Steps, Constant)

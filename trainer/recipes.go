@@ -12,9 +12,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
 	"github.com/pelletier/go-toml/v2"
 
+	"bagpipe/internal/nearest"
 	"bagpipe/models"
 	"bagpipe/stages/vision"
 )
@@ -127,7 +127,7 @@ func readFile(recipe string) ([]byte, error) {
 	fi, err := os.Stat(recipe)
 	switch {
 	case err != nil && !strings.ContainsAny(recipe, "/\\.") || err == nil && fi.IsDir():
-		return nil, fmt.Errorf("trainer: no recipe %q, nearest is %q (pipe recipes lists all; a file needs its .toml)", recipe, nearest(recipe, recipeNames()))
+		return nil, fmt.Errorf("trainer: no recipe %q, nearest is %q (pipe recipes lists all; a file needs its .toml)", recipe, nearest.Word(recipe, recipeNames()))
 	case err != nil:
 		return nil, fmt.Errorf("trainer: recipe: %w", err)
 	case fi.Size() > maxRecipe:
@@ -159,7 +159,7 @@ func override(doc tree, set string) error {
 		return fmt.Errorf("trainer: --set %q: one key=value a --set", set)
 	}
 	if !slices.Contains(keys(), key) {
-		return fmt.Errorf("trainer: --set %s: no such key, nearest is %q", set, nearest(key, keys()))
+		return fmt.Errorf("trainer: --set %s: no such key, nearest is %q", set, nearest.Word(key, keys()))
 	}
 	top := tree{}
 	if err := toml.Unmarshal([]byte(key+" = "+value), &top); err != nil {
@@ -206,7 +206,7 @@ func resolve(doc tree) (Config, error) {
 	switch {
 	case errors.As(err, &unknown):
 		key := strings.Join(unknown.Errors[0].Key(), ".")
-		return c, fmt.Errorf("unknown key %q, nearest is %q", key, nearest(key, keys()))
+		return c, fmt.Errorf("unknown key %q, nearest is %q", key, nearest.Word(key, keys()))
 	case errors.As(err, &wrong):
 		key := strings.Join(wrong.Key(), ".")
 		return c, fmt.Errorf("%s = %v, want %s", key, lookup(doc, wrong.Key()), kindOf(key))
@@ -286,11 +286,4 @@ func keys() []string {
 	}
 	walk(reflect.TypeFor[Config](), "")
 	return all
-}
-
-// nearest returns the word of fewest edits from got.
-func nearest(got string, words []string) string {
-	return slices.MinFunc(words, func(a, b string) int {
-		return levenshtein.Distance(a, got, nil) - levenshtein.Distance(b, got, nil)
-	})
 }

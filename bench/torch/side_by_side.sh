@@ -8,11 +8,12 @@
 # PyTorch in the channels_last layout. It prints each round and then the medians:
 # images a second by the clock, and CPU milliseconds (user + system) an image, which
 # say more where the machine is shared. PYTHON, SECONDS_EACH, MODELS and OMP_WAIT_POLICY
-# may be set; OMP_WAIT_POLICY=passive keeps PyTorch's threads from spinning.
+# may be set; PYTHON must have torch, OMP_WAIT_POLICY=passive keeps PyTorch's threads
+# from spinning.
 set -eu
 cd "$(dirname "$0")/.."
 rounds=${1:-5}
-python=${PYTHON:-python3}
+python=$(torch/python.sh) || exit 1
 seconds=${SECONDS_EACH:-10}
 models=${MODELS:-"cifar-resnet20:128:32 resnet50b:16:224"}
 work=$(mktemp -d)
@@ -35,10 +36,12 @@ function median(a, n,   i, j, t) {
 }
 { k = $1 SUBSEP $2; n[k]++; wall[k, n[k]] = $3; cpu[k, n[k]] = $4; if (!($2 in seen)) { seen[$2]; order[++models] = $2 } }
 END {
+	if (!models) exit 1
 	printf "\n%-16s %-8s %10s %12s %3s\n", "model", "", "img/s", "CPU ms/img", "n"
 	for (m = 1; m <= models; m++) {
 		for (s = 1; s <= 2; s++) {
 			side = s == 1 ? "bagpipe" : "pytorch"; k = side SUBSEP order[m]
+			if (!n[k]) { print side " measured nothing for " order[m] " (see above)" > "/dev/stderr"; exit 1 }
 			for (i = 1; i <= n[k]; i++) { w[i] = wall[k, i]; c[i] = cpu[k, i] }
 			mw[s] = median(w, n[k]); mc[s] = median(c, n[k])
 			printf "%-16s %-8s %10.2f %12.2f %3d\n", order[m], side, mw[s], mc[s], n[k]

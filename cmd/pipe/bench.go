@@ -126,8 +126,11 @@ func (c *benchCmd) plan(r bench.Result, need bench.Need, data *shards.Dataset) (
 }
 
 func (c *benchCmd) check() error {
-	if c.Images < 0 || c.Batch < 0 || c.Workers < 0 {
-		return cli.Wrongf("--images %d, --batch %d, --workers %d: want 0 or more", c.Images, c.Batch, c.Workers)
+	if c.Images < 0 || c.Batch < 0 {
+		return cli.Wrongf("--images %d, --batch %d: want 0 or more", c.Images, c.Batch)
+	}
+	if err := checkWorkers(c.Workers); err != nil {
+		return err
 	}
 	if !(c.Seconds >= 0 && c.Seconds < 1e9) || c.Seconds > 0 && c.Images > 0 {
 		return cli.Wrongf("--seconds %g, --images %d: want one of them above 0", c.Seconds, c.Images)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"bagpipe/bench"
@@ -30,6 +31,7 @@ func (c *compareCmd) Run(s cli.Streams) error {
 		}
 		curves = append(curves, curve)
 	}
+	tellApart(curves, c.Runs)
 	if err := bench.PlotCurves(curves, c.Out); err != nil {
 		return err
 	}
@@ -40,4 +42,17 @@ func (c *compareCmd) Run(s cli.Streams) error {
 	}
 	fmt.Fprintf(s.Out, "curves in %s\n", c.Out)
 	return nil
+}
+
+// tellApart names runs whose folders have the same name by their paths, as given.
+func tellApart(curves []bench.Curve, runs []string) {
+	alike := map[string]int{}
+	for _, k := range curves {
+		alike[k.Run]++
+	}
+	for i := range curves {
+		if alike[curves[i].Run] > 1 {
+			curves[i].Run = filepath.Clean(runs[i])
+		}
+	}
 }

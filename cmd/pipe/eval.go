@@ -43,8 +43,8 @@ type evaluated struct {
 
 // Run evaluates.
 func (c *evalCmd) Run(ctx context.Context, s cli.Streams) error {
-	if c.Workers < 0 {
-		return cli.Wrongf("--workers %d, want 0 or more", c.Workers)
+	if err := checkWorkers(c.Workers); err != nil {
+		return err
 	}
 	m, err := trainer.OpenModel(c.Model)
 	if err != nil {

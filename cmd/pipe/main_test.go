@@ -98,6 +98,9 @@ func TestUsage(t *testing.T) {
 		{"train --data x --recipe demo --epochs 0", "epochs"},
 		{"train --data x --recipe demo --epochs many", "--epochs"},
 		{"train --data x --workers -1", "--workers"},
+		{"train --data x --recipe demo --workers 4097", "--workers 4097, want 0 to 4096"},
+		{"eval --data x --model y --workers 4097", "--workers 4097, want 0 to 4096"},
+		{"bench --workers 1000000000", "--workers 1000000000, want 0 to 4096"},
 		{"train --data " + set + " --recipe demo --device cude", `nearest is "cuda"`},
 		{"train --data " + set + " --recipe demo --device cpu:x", "cpu:x"},
 		{"predict --model x", "image"},
@@ -387,6 +390,25 @@ func TestStopAndResume(t *testing.T) {
 	}
 	if code, _, errs := pipe("train", "--data", set, "--recipe", "cifar10-resnet20", "--resume"); code != cli.Failure || !strings.Contains(errs, "--run") {
 		t.Errorf("no run of the recipe: code %d, %s", code, errs)
+	}
+}
+
+func TestCompareTellsRunsApart(t *testing.T) {
+	dir := t.TempDir()
+	runs := []string{filepath.Join(dir, "a", "run"), filepath.Join(dir, "b", "run"), filepath.Join(dir, "other")}
+	for _, run := range runs {
+		if err := os.MkdirAll(run, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(run, "metrics.jsonl"), []byte(`{"epoch":0,"top1":50,"train_loss":1}`+"\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := pipeOK(t, append([]string{"compare", "-o", filepath.Join(dir, "curves.png")}, runs...)...)
+	for _, want := range []string{"\n" + runs[0] + " ", "\n" + runs[1] + " ", "\nother "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no line begins with %q:\n%s", want, out)
+		}
 	}
 }
 

@@ -105,10 +105,22 @@ func (c *trainCmd) workers() (int, error) {
 	if c.Workers == "auto" {
 		return 0, nil
 	}
-	if err != nil || n < 0 {
-		return 0, cli.Wrongf("--workers %s, want a number of at least 0 or auto", c.Workers)
+	if err != nil {
+		return 0, cli.Wrongf("--workers %s, want a number of 0 to %d or auto", c.Workers, maxWorkers)
 	}
-	return n, nil
+	return n, checkWorkers(n)
+}
+
+// maxWorkers is what shardify allows, too: more is a slip of the keyboard, and each has
+// buffers of its own.
+const maxWorkers = 4096
+
+// checkWorkers holds --workers to its range.
+func checkWorkers(n int) error {
+	if n < 0 || n > maxWorkers {
+		return cli.Wrongf("--workers %d, want 0 to %d", n, maxWorkers)
+	}
+	return nil
 }
 
 // config resolves the recipe and the run's folder. A run that goes on keeps its own

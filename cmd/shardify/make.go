@@ -13,6 +13,7 @@ import (
 
 	"bagpipe/ingest"
 	"bagpipe/internal/cli"
+	"bagpipe/internal/nearest"
 	"bagpipe/shards"
 	"bagpipe/stages/vision"
 )
@@ -90,7 +91,7 @@ func (c *makeCmd) options() (ingest.Options, error) {
 	}
 	codec, err3 := c.Codec, error(nil)
 	if names := shards.CodecNames(); codec != "" && !slices.Contains(names, codec) {
-		err3 = fmt.Errorf("--codec %q, nearest is %q (there are %s)", codec, cli.Nearest(codec, names), strings.Join(names, ", "))
+		err3 = fmt.Errorf("--codec %q, nearest is %q (there are %s)", codec, nearest.Word(codec, names), strings.Join(names, ", "))
 		codec = "" // said once
 	}
 	o := ingest.Options{Header: vision.Meta, Decode: vision.Decode, Workers: c.Workers, Codec: codec, ShardBytes: size, StatsSample: c.Stats,

@@ -25,16 +25,17 @@ var mayImport = map[string][]string{
 	"gpu/host":      {"gpu", "gpu/graph"},
 	"gpu/cuda":      {"gpu", "gpu/graph"},
 	"gpu/gputest":   {"gpu", "gpu/graph"},
-	"models":        {"gpu", "gpu/graph"},
+	"models":        {"gpu", "gpu/graph", "internal/nearest"},
 	"shards":        nil,
 	"ingest":        {"shards"}, // decoding comes in as a function
 	"stages":        nil,
-	"stages/vision": {"gpu", "shards", "stages"},                  // gpu for DType: samples are written in the device's
-	"batcher":       {"gpu", "shards", "stages", "stages/vision"}, // gpu for HostBuffer
-	"trainer": {"batcher", "gpu", "gpu/graph", "models",
+	"stages/vision": {"gpu", "internal/nearest", "shards", "stages"}, // gpu for DType: samples are written in the device's
+	"batcher":       {"gpu", "shards", "stages", "stages/vision"},    // gpu for HostBuffer
+	"trainer": {"batcher", "gpu", "gpu/graph", "internal/nearest", "models",
 		"shards", "stages", "stages/vision"}, // what its interface names: Dataset, Report, Config
-	"internal/arch": nil,
-	"internal/cli":  nil, // flags, exit codes and progress bars, for the programs under cmd
+	"internal/arch":    nil,
+	"internal/nearest": nil,                  // what a misspelt word was meant to be
+	"internal/cli":     {"internal/nearest"}, // flags, exit codes and progress bars, for the programs under cmd
 }
 
 // top reports whether a package wires the others together: it may import anything,

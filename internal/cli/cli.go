@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"bagpipe/internal/nearest"
 )
 
 // Exit codes.
@@ -102,7 +104,7 @@ func (p Program) explain(parser *kong.Kong, args []string, err error) error {
 		return err
 	}
 	if word, ok := unknownFlag(err); ok {
-		return fmt.Errorf("unknown flag %s, nearest is %s", word, Nearest(word, flags(err)))
+		return fmt.Errorf("unknown flag %s, nearest is %s", word, nearest.Word(word, flags(err)))
 	}
 	if p.Check != nil {
 		if e := p.Check(parser, args); e != nil {

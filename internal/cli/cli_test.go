@@ -86,9 +86,6 @@ func TestOneOf(t *testing.T) {
 	if !errors.As(err, &u) || err.Error() != `no letter "bata", nearest is "beta" (look it up)` {
 		t.Error(err)
 	}
-	if got := Nearest("x", nil); got != "" {
-		t.Errorf("nearest of nothing is %q", got)
-	}
 }
 
 func TestNumbers(t *testing.T) {

@@ -7,18 +7,9 @@ import (
 
 	"github.com/agext/levenshtein"
 	"github.com/alecthomas/kong"
-)
 
-// Nearest returns the candidate that takes the fewest edits to become word, "" if
-// there is none.
-func Nearest(word string, candidates []string) string {
-	if len(candidates) == 0 {
-		return ""
-	}
-	return slices.MinFunc(candidates, func(a, b string) int {
-		return levenshtein.Distance(a, word, nil) - levenshtein.Distance(b, word, nil)
-	})
-}
+	"bagpipe/internal/nearest"
+)
 
 // OneOf refuses a word that is none of the candidates, as a fault of the command
 // line that names the nearest. What says what the words are, such as "recipe".
@@ -26,7 +17,7 @@ func OneOf(what, word string, candidates []string, remedy string) error {
 	if slices.Contains(candidates, word) {
 		return nil
 	}
-	return Wrongf("no %s %q, nearest is %q (%s)", what, word, Nearest(word, candidates), remedy)
+	return Wrongf("no %s %q, nearest is %q (%s)", what, word, nearest.Word(word, candidates), remedy)
 }
 
 // NearestCommand returns the command that word is a slip of the keyboard away from,
@@ -36,7 +27,7 @@ func NearestCommand(parser *kong.Kong, word string) string {
 	for _, n := range parser.Model.Children {
 		names = append(names, n.Name)
 	}
-	near := Nearest(word, names)
+	near := nearest.Word(word, names)
 	if d := levenshtein.Distance(word, near, nil); d > 2 || d >= len(near) {
 		return ""
 	}

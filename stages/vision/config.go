@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"bagpipe/internal/nearest"
 )
 
 // The named semantics of the chain; see the package comment.
@@ -93,14 +93,7 @@ func (c Config) Validate() error {
 	}
 	oneOf := func(key, got string, want ...string) {
 		if !slices.Contains(want, got) {
-			far := func(s string) int {
-				if got != "" && strings.HasPrefix(s, got) { // "mxnet" is meant to be mxnet-2018
-					return 0
-				}
-				return levenshtein.Distance(s, got, nil)
-			}
-			near := slices.MinFunc(want, func(a, b string) int { return far(a) - far(b) })
-			fault(true, "%s = %q, want %s (nearest: %q)", key, got, strings.Join(want, ", "), near)
+			fault(true, "%s = %q, want %s (nearest: %q)", key, got, strings.Join(want, ", "), nearest.Word(got, want))
 		}
 	}
 	oneOf("mode", c.Mode, Paper, MXNet2018, Torchvision)

@@ -3,11 +3,16 @@
 #include <string.h>
 #include "kernels.h"
 #include "variants.h"
+#ifdef HAS_V3
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
 
 int bp_level(void) {
 #ifdef HAS_V3
+	unsigned a, b, c, d; // not every compiler's cpu_supports knows F16C
 	__builtin_cpu_init();
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
 #else
 	return 0;
 #endif
@@ -62,15 +67,42 @@ BODY reverse(uint8_t *restrict dst, const uint8_t *restrict src, int n) {
 		dst[i] = src[n - 1 - i];
 }
 
-// store_chunk interleaves n pixels as elements from element at on.
-BODY store_chunk(void *dst, int64_t at, int type, float px[3][CHUNK], int n) {
-	if (type == BP_FLOAT32) {
-		float *restrict out = (float *)dst + at;
-		for (int i = 0; i < n; i++)
-			out[3 * i] = px[0][i], out[3 * i + 1] = px[1][i], out[3 * i + 2] = px[2][i];
+#ifdef HAS_V3
+// narrow_v3 rounds eight numbers to 16 bits.
+V3 narrow_v3(__m128i *half, int type, const float *v) {
+	__m256 f = _mm256_loadu_ps(v);
+	if (type == BP_FLOAT16) {
+		*half = _mm256_cvtps_ph(f, _MM_FROUND_TO_NEAREST_INT);
 		return;
 	}
-	uint16_t half[3][CHUNK], *restrict out = (uint16_t *)dst + at;
+	__m256i u = _mm256_castps_si256(f), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+	u = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd), 16);
+	*half = _mm_packus_epi32(_mm256_castsi256_si128(u), _mm256_extracti128_si256(u, 1));
+}
+
+// weave_v3 narrows and interleaves n pixels, a multiple of 8. Value i of colour c is to
+// be element 3i+c; as 3 and 8 have no common factor, one shuffle of each colour moves
+// all its values to lane (3i+c)%8 and the rest are blends. What gcc makes of weave's
+// loop instead takes 0.073 ms for 224x224 where this takes 0.063.
+V3 weave_v3(uint16_t *out, int type, float px[3][CHUNK], int n) {
+	const __m128i turn_r = _mm_setr_epi8(0, 1, 6, 7, 12, 13, 2, 3, 8, 9, 14, 15, 4, 5, 10, 11);
+	const __m128i turn_g = _mm_setr_epi8(10, 11, 0, 1, 6, 7, 12, 13, 2, 3, 8, 9, 14, 15, 4, 5);
+	const __m128i turn_b = _mm_setr_epi8(4, 5, 10, 11, 0, 1, 6, 7, 12, 13, 2, 3, 8, 9, 14, 15);
+	for (int i = 0; i < n; i += 8, out += 24) {
+		__m128i r, g, b;
+		narrow_v3(&r, type, &px[0][i]), narrow_v3(&g, type, &px[1][i]), narrow_v3(&b, type, &px[2][i]);
+		r = _mm_shuffle_epi8(r, turn_r), g = _mm_shuffle_epi8(g, turn_g), b = _mm_shuffle_epi8(b, turn_b);
+		// r is wanted in lanes 0, 3, 6 of the first eight, 1, 4, 7 of the next, 2, 5 of the last.
+		_mm_storeu_si128((__m128i *)out, _mm_blend_epi16(_mm_blend_epi16(r, g, 0x92), b, 0x24));
+		_mm_storeu_si128((__m128i *)(out + 8), _mm_blend_epi16(_mm_blend_epi16(r, g, 0x24), b, 0x49));
+		_mm_storeu_si128((__m128i *)(out + 16), _mm_blend_epi16(_mm_blend_epi16(r, g, 0x49), b, 0x92));
+	}
+}
+#endif
+
+// weave narrows and interleaves n pixels.
+BODY weave(uint16_t *restrict out, int type, float px[3][CHUNK], int n) {
+	uint16_t half[3][CHUNK];
 	for (int c = 0; c < 3; c++)
 		if (type == BP_FLOAT16)
 			for (int i = 0; i < n; i++)
@@ -82,7 +114,25 @@ BODY store_chunk(void *dst, int64_t at, int type, float px[3][CHUNK], int n) {
 		out[3 * i] = half[0][i], out[3 * i + 1] = half[1][i], out[3 * i + 2] = half[2][i];
 }
 
-BODY finish_body(void *dst, int type, const uint8_t *src, int n, int rows, int pitch, const bp_mapping *f, int flip) {
+// store_chunk interleaves n pixels as elements from element at on.
+BODY store_chunk(int level, void *dst, int64_t at, int type, float px[3][CHUNK], int n) {
+	if (type == BP_FLOAT32) {
+		float *restrict out = (float *)dst + at;
+		for (int i = 0; i < n; i++)
+			out[3 * i] = px[0][i], out[3 * i + 1] = px[1][i], out[3 * i + 2] = px[2][i];
+		return;
+	}
+#ifdef HAS_V3
+	if (level && n == CHUNK) {
+		weave_v3((uint16_t *)dst + at, type, px, CHUNK);
+		return;
+	}
+#endif
+	(void)level;
+	weave((uint16_t *)dst + at, type, px, n);
+}
+
+BODY finish_body(int level, void *dst, int type, const uint8_t *src, int n, int rows, int pitch, const bp_mapping *f, int flip) {
 	for (int y = 0; y < rows; y++, src += 3 * pitch) {
 		for (int x = 0; x < n; x += CHUNK) {
 			int k = n - x < CHUNK ? n - x : CHUNK;
@@ -99,25 +149,25 @@ BODY finish_body(void *dst, int type, const uint8_t *src, int n, int rows, int p
 			float px[3][CHUNK];
 			if (k == CHUNK) {
 				map_chunk(px, r, g, b, CHUNK, f);
-				store_chunk(dst, ((int64_t)y * n + x) * 3, type, px, CHUNK);
+				store_chunk(level, dst, ((int64_t)y * n + x) * 3, type, px, CHUNK);
 			} else {
 				map_chunk(px, r, g, b, k, f);
-				store_chunk(dst, ((int64_t)y * n + x) * 3, type, px, k);
+				store_chunk(level, dst, ((int64_t)y * n + x) * 3, type, px, k);
 			}
 		}
 	}
 }
 
-#define TYPES(f) \
+#define TYPES(f, level) \
 	switch (type) { \
-	case BP_FLOAT32: f(dst, BP_FLOAT32, src, n, rows, pitch, m, flip); break; \
-	case BP_FLOAT16: f(dst, BP_FLOAT16, src, n, rows, pitch, m, flip); break; \
-	default: f(dst, BP_BFLOAT16, src, n, rows, pitch, m, flip); \
+	case BP_FLOAT32: f(level, dst, BP_FLOAT32, src, n, rows, pitch, m, flip); break; \
+	case BP_FLOAT16: f(level, dst, BP_FLOAT16, src, n, rows, pitch, m, flip); break; \
+	default: f(level, dst, BP_BFLOAT16, src, n, rows, pitch, m, flip); \
 	}
 
 #ifdef HAS_V3
 V3 finish_v3(void *dst, int type, const uint8_t *src, int n, int rows, int pitch, const bp_mapping *m, int flip) {
-	TYPES(finish_body)
+	TYPES(finish_body, 1)
 }
 #endif
 
@@ -129,7 +179,7 @@ void bp_finish(int level, void *dst, int type, const uint8_t *src, int n, int ro
 	}
 #endif
 	(void)level;
-	TYPES(finish_body)
+	TYPES(finish_body, 0)
 }
 
 BODY split_body(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, const uint8_t *restrict in, int n) {

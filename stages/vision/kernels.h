@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 // Every kernel takes the level of the instruction set that it may use: 0 is what the
-// compiler was told to assume, 1 is x86-64-v3 (AVX2, BMI2). Results are the same bits.
+// compiler was told to assume, 1 is x86-64-v3 (AVX2, BMI2, F16C). Results are the same bits.
 int bp_level(void);
 
 // bp_mapping is mapping of finish.go.

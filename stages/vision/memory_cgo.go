@@ -2,5 +2,6 @@
 
 package vision
 
-// jpegSample is what libjpeg keeps of a sample of a progressive picture: a coefficient.
-const jpegSample = 2
+// jpegSample is what the decoders keep of a sample: libjpeg a coefficient, if the picture
+// is progressive, the own one a byte, with a quarter to spare.
+const jpegSample = 2 + 2
