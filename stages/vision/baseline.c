@@ -97,19 +97,19 @@ static int room(bp_baseline *b) {
 }
 
 // mcu decodes the MCU at mx, in the window where keep is set.
-static int mcu(bp_baseline *b, int mx, int keep) {
+static int mcu(bp_baseline *b, int level, int mx, int keep) {
 	for (int i = 0; i < b->components; i++) {
 		bp_component *of = &b->of[i];
 		for (int v = 0; v < of->down; v++)
 			for (int h = 0; h < of->across; h++) {
 				if (!keep) {
-					if (bp_skip(&b->stream, of->dc, of->ac, &of->pred))
+					if (bp_skip(level, &b->stream, of->dc, of->ac, &of->pred) < 0)
 						return -1;
 					continue;
 				}
 				int at = (mx - b->left) * of->across + h;
 				int16_t *pair = of->coefs + (size_t)(v * of->pairs + at / 2) * PAIR;
-				int last = bp_block(&b->stream, of->dc, of->ac, &of->pred, pair + at % 2 * 8, bp_place);
+				int last = bp_block(level, &b->stream, of->dc, of->ac, &of->pred, pair + at % 2 * 8);
 				if (last < 0)
 					return -1;
 				of->full[v * of->pairs * 2 + at] = last > 0;
@@ -164,7 +164,7 @@ static int scan(bp_baseline *b, j_decompress_ptr c, int level, int to_end) {
 				for (int i = 0; i < b->components; i++)
 					b->of[i].pred = 0;
 			}
-			if (mcu(b, mx, inside && mx >= b->left && mx < b->right))
+			if (mcu(b, level, mx, inside && mx >= b->left && mx < b->right))
 				return -1;
 		}
 		if (bp_stream_overrun(&b->stream) || (inside && transform(b, level, my)))

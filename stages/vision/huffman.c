@@ -2,29 +2,60 @@
 
 #include <string.h>
 #include "huffman.h"
+#include "idct.h"
+#include "variants.h"
 
-// extend is the value that the s bits v stand for (F.2.2.1).
-static inline int extend(int v, int s) { return v < 1 << (s - 1) ? v - (1 << s) + 1 : v; }
+enum { LONGEST = 10 }; // size of a value that look holds; only first coefficients have longer ones
 
-// entry is look's entry for a code of len bits, followed by rest, the bits of the index
-// that the code leaves.
-static uint32_t entry(int sym, int len, int rest, int dc) {
-	int s = sym & 15, left = LOOK_BITS - len - s;
-	int run = dc ? 0 : sym >> 4;
-	if (left < 0 || (s == 0 && !dc && run != 15))
-		return (uint32_t)sym << 16 | (uint32_t)len << 8;
-	int v = s ? extend(rest >> left, s) : 0;
-	return (uint32_t)v << 16 | (uint32_t)(run + 1) << 8 | (uint32_t)(len + s);
+// The fields of look.
+static inline int total_bits(uint32_t e) { return e & 63; } // a shift by it needs no mask
+static inline int first_step(uint32_t e) { return e >> 6 & 15; }
+static inline int first_length(uint32_t e) { return e >> 10 & 15; }
+static inline int first_size(uint32_t e) { return e >> 14 & 15; }
+static inline int second_step(uint32_t e) { return e >> 18 & 15; }
+static inline int second_length(uint32_t e) { return e >> 22 & 15; }
+static inline int second_size(uint32_t e) { return e >> 26 & 15; }
+
+#define ENDS (1u << 30)
+#define LONG (1u << 31)
+
+// single is look's entry for one code of len bits.
+static uint32_t single(int sym, int len, int dc) {
+	int size = dc ? sym : sym & 15, step = dc ? 0 : (sym >> 4) + 1;
+	if (!dc && size == 0 && step < 16)
+		return ENDS | (uint32_t)len | (uint32_t)len << 10;
+	if (size > LONGEST || step > 15)
+		return LONG;
+	return (uint32_t)(len + size) | (uint32_t)step << 6 | (uint32_t)len << 10 | (uint32_t)size << 14;
+}
+
+// both adds to the entry of one code that of the next.
+static uint32_t both(uint32_t e, uint32_t next) {
+	uint32_t sum = e + total_bits(next); // the first field
+	if (next & ENDS)
+		return sum | ENDS;
+	return sum | (uint32_t)first_step(next) << 18 | (uint32_t)first_length(next) << 22 | (uint32_t)first_size(next) << 26;
+}
+
+// look_up makes look of codes, the entries of single codes by their bits.
+static void look_up(bp_huffman *t, const uint32_t codes[1 << LOOK_BITS]) {
+	for (uint32_t i = 0; i < 1 << LOOK_BITS; i++) {
+		uint32_t e = codes[i], next = LONG;
+		int left = LOOK_BITS - total_bits(e);
+		if (!t->dc && !(e & (LONG | ENDS)) && left > 0)
+			next = codes[i << total_bits(e) & ((1 << LOOK_BITS) - 1)];
+		t->look[i] = next & LONG || first_length(next) > left ? e : both(e, next);
+	}
 }
 
 int bp_huffman_make(bp_huffman *t, const uint8_t bits[17], const uint8_t symbols[256], int dc) {
 	if (t->made && t->dc == dc && !memcmp(t->bits, bits, sizeof t->bits) && !memcmp(t->symbols, symbols, sizeof t->symbols))
 		return 0;
 	t->made = 0;
-	uint32_t code = 0; // filled up to 16 bits
-	int k = 0;
-	memset(t->look, 0, sizeof t->look);
-	for (int len = 1; len <= 16; len++) {
+	uint32_t codes[1 << LOOK_BITS], code = 0; // filled up to 16 bits
+	for (int i = 0; i < 1 << LOOK_BITS; i++)
+		codes[i] = LONG;
+	for (int len = 1, k = 0; len <= 16; len++) {
 		uint32_t step = 1u << (16 - len);
 		t->offset[len] = k - (int)(code / step);
 		for (int i = 0; i < bits[len]; i++, k++, code += step) {
@@ -32,15 +63,16 @@ int bp_huffman_make(bp_huffman *t, const uint8_t bits[17], const uint8_t symbols
 				return -1;
 			if (len > LOOK_BITS)
 				continue;
-			uint32_t *at = t->look + (code >> (16 - LOOK_BITS));
+			uint32_t *at = codes + (code >> (16 - LOOK_BITS));
 			for (int rest = 0; rest < 1 << (LOOK_BITS - len); rest++)
-				at[rest] = entry(symbols[k], len, rest, dc);
+				at[rest] = single(symbols[k], len, dc);
 		}
 		t->limit[len] = code;
 	}
+	t->dc = dc;
+	look_up(t, codes);
 	memcpy(t->bits, bits, sizeof t->bits);
 	memcpy(t->symbols, symbols, sizeof t->symbols);
-	t->dc = dc;
 	t->made = 1;
 	return 0;
 }
@@ -129,14 +161,17 @@ INLINE void take(reader *r, int n) {
 	r->filled -= n;
 }
 
-// symbol takes the code that look's entry e does not contain with its value.
-INLINE int symbol(reader *r, const bp_huffman *t, uint32_t e) {
-	if (e) {
-		take(r, e >> 8 & 31);
-		return e >> 16 & 255;
-	}
+// value is that of the size bits from bit len of the window on (F.2.2.1): without a
+// branch, since its sign cannot be foreseen.
+INLINE int value(const reader *r, int len, int size) {
+	uint32_t top = r->window << len >> 32;
+	return (int)(top >> 1 >> (31 - size)) + (~((int32_t)top >> 31) & (1 - (1 << size)));
+}
+
+// long_code takes a code that is not in look, and returns its symbol or -1.
+static int long_code(reader *r, const bp_huffman *t) {
 	uint32_t code = r->window >> 48;
-	for (int len = LOOK_BITS + 1; len <= 16; len++) {
+	for (int len = 1; len <= 16; len++) {
 		if (code < t->limit[len]) {
 			take(r, len);
 			return t->symbols[(t->offset[len] + (int)(code >> (16 - len))) & 255];
@@ -145,88 +180,123 @@ INLINE int symbol(reader *r, const bp_huffman *t, uint32_t e) {
 	return -1;
 }
 
-// value takes s bits, 1 to 15.
-INLINE int value(reader *r, int s) {
-	int v = r->window >> (64 - s);
-	take(r, s);
-	return extend(v, s);
+// open_block makes sure that the block's bits are there; 0 if some of the last one's were not.
+static int open_block(bp_stream *s) {
+	if (s->stop - s->next >= BLOCK_BYTES)
+		return 1;
+	if (!s->last)
+		fill(s);
+	return !bp_stream_overrun(s);
 }
 
-INLINE int block(bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred, int16_t *coefs, const uint8_t *place) {
-	if (s->stop - s->next < BLOCK_BYTES) {
-		if (!s->last)
-			fill(s);
-		if (bp_stream_overrun(s))
-			return -1;
+INLINE int difference(reader *r, const bp_huffman *dc, int *size) {
+	uint32_t e = dc->look[r->window >> (64 - LOOK_BITS)];
+	int v, len = first_length(e);
+	*size = first_size(e);
+	if (e & LONG) {
+		*size = long_code(r, dc);
+		len = 0;
+		if (*size < 0)
+			return 0;
 	}
+	v = value(r, len, *size);
+	take(r, len + *size);
+	return v;
+}
+
+// block decodes most codes by twos: what takes time is the chain from one look to the
+// next, and a code with its value is 6 bits long in the mean. Of a single code, the second
+// step is 0 and its store is overwritten by the first's.
+INLINE int block(bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred, int16_t *coefs) {
+	if (!open_block(s))
+		return -1;
 	reader r = {s->next, s->window, s->filled};
+	int size, k = 0;
 	more(&r);
-	uint32_t e = dc->look[r.window >> (64 - LOOK_BITS)];
-	if (e & 31) {
-		take(&r, e & 31);
-		*pred = (int)((unsigned)*pred + (unsigned)((int32_t)e >> 16));
-	} else {
-		int sym = symbol(&r, dc, e);
-		if (sym < 0)
-			return -1;
-		if (sym)
-			*pred = (int)((unsigned)*pred + (unsigned)value(&r, sym));
-	}
+	*pred = (int)((unsigned)*pred + (unsigned)difference(&r, dc, &size));
+	if (size < 0)
+		return -1;
 	if (coefs)
-		coefs[place[0]] = *pred;
-	int k = 0;
+		coefs[0] = *pred;
 	for (;;) {
 		more(&r);
-		// Two short codes and a long one are at most 53 bits.
+		uint32_t e;
+		// An entry of look and a long code, with their values, are at most 52 bits.
 		for (int i = 0; i < 2; i++) {
 			e = ac->look[r.window >> (64 - LOOK_BITS)];
-			if (!(e & 31))
+			int k1 = k + first_step(e), k2 = k1 + second_step(e);
+			if (e >= ENDS || k2 >= 63)
 				goto rare;
-			take(&r, e & 31);
-			k += e >> 8 & 255;
-			if (coefs)
-				coefs[place[k]] = (int32_t)e >> 16;
-			if (k >= 63)
-				goto end;
+			if (coefs) {
+				int bits = first_length(e) + first_size(e);
+				coefs[bp_place[k2]] = value(&r, bits + second_length(e), second_size(e));
+				coefs[bp_place[k1]] = value(&r, first_length(e), first_size(e));
+			}
+			take(&r, total_bits(e));
+			k = k2;
 		}
-		e = ac->look[r.window >> (64 - LOOK_BITS)];
-		if (e & 31) {
-			take(&r, e & 31);
-			k += e >> 8 & 255;
-			if (coefs)
-				coefs[place[k]] = (int32_t)e >> 16;
-			if (k >= 63)
-				goto end;
-			continue;
-		}
+		continue;
 	rare:;
-		int sym = symbol(&r, ac, e);
-		if (sym < 0)
-			return -1;
-		if ((sym & 15) == 0) {
-			if (sym >> 4 != 15)
+		int ends = e & ENDS, len = first_length(e), step = first_step(e), v;
+		size = first_size(e);
+		if (e & LONG) {
+			int sym = long_code(&r, ac);
+			if (sym < 0)
+				return -1;
+			len = ends = 0;
+			size = sym & 15;
+			step = (sym >> 4) + 1;
+			if (size == 0 && step < 16) // the same as ENDS, in a long code
 				goto end;
-			k += 16;
-		} else {
-			k += (sym >> 4) + 1;
-			int v = value(&r, sym & 15);
-			if (coefs)
-				coefs[place[k]] = v;
-		}
-		if (k >= 63)
+		} else if (ends && step == 0) {
+			take(&r, len);
 			goto end;
+		}
+		k += step;
+		if (k > 63)
+			return -1;
+		v = value(&r, len, size);
+		if (coefs)
+			coefs[bp_place[k]] = v;
+		take(&r, len + size); // the second code comes again, if there is one
+		if (k == 63)
+			goto end;
+		if (ends) {
+			take(&r, total_bits(e) - len - size);
+			goto end;
+		}
 	}
 end:
 	s->next = (uint8_t *)r.next;
 	s->window = r.window;
 	s->filled = r.filled;
-	return k > 63 ? -1 : k;
+	return k;
 }
 
-int bp_block(bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred, int16_t *coefs, const uint8_t place[80]) {
-	return block(s, dc, ac, pred, coefs, place);
+#ifdef HAS_V3
+__attribute__((target("bmi,bmi2"))) static int block_v3(bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred, int16_t *coefs) {
+	return block(s, dc, ac, pred, coefs);
 }
 
-int bp_skip(bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred) {
-	return block(s, dc, ac, pred, NULL, NULL) < 0 ? -1 : 0;
+__attribute__((target("bmi,bmi2"))) static int skip_v3(bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred) {
+	return block(s, dc, ac, pred, NULL);
+}
+#endif
+
+int bp_block(int level, bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred, int16_t *coefs) {
+#ifdef HAS_V3
+	if (level)
+		return block_v3(s, dc, ac, pred, coefs);
+#endif
+	(void)level;
+	return block(s, dc, ac, pred, coefs);
+}
+
+int bp_skip(int level, bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred) {
+#ifdef HAS_V3
+	if (level)
+		return skip_v3(s, dc, ac, pred);
+#endif
+	(void)level;
+	return block(s, dc, ac, pred, NULL);
 }

@@ -10,13 +10,12 @@
 enum {
 	LOOK_BITS = 11, // of the stream, that one table entry is looked up with
 	CHUNK_BYTES = 8192, // of the stream, that are unstuffed at a time
-	BLOCK_BYTES = 256, // more than a block can take: 64 codes of 16 bits with 10 of value
+	BLOCK_BYTES = 256, // more than a block can take: 64 codes of 16 bits with 15 of value at most
 };
 
-// bp_huffman is one table. An entry of look whose low 5 bits are not 0 is a symbol with
-// its value: bits taken, then from bit 8 on how far it moves in the block, from bit 16 on
-// the value. Another that is not 0 is a code alone: its length from bit 8 on, its symbol
-// from bit 16 on. 0 is a longer code.
+// bp_huffman is one table. look holds, by the next bits, the code that they begin with,
+// and a second one where they contain it: how many bits they take with their values, how
+// far they move in the block, their lengths and the sizes of their values.
 typedef struct {
 	uint32_t look[1 << LOOK_BITS];
 	uint32_t limit[18]; // first code, filled up to 16 bits, that is longer than the index
@@ -51,12 +50,12 @@ int bp_stream_ended(bp_stream *s);
 // bp_stream_overrun reports whether more bits were taken than there are.
 int bp_stream_overrun(const bp_stream *s);
 
-// bp_block decodes a block's 64 coefficients. With coefs, they are stored where place
-// says, in zigzag order of the index; coefs must be 0 before. *dc is the predictor.
-// Returns the last index that is set, or -1.
-int bp_block(bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred, int16_t *coefs, const uint8_t place[80]);
+// bp_block decodes a block's coefficients to where bp_place says; they must be 0 before.
+// *pred is the predictor of the first. Returns the index in zigzag order of the last one
+// before the block's end, or -1.
+int bp_block(int level, bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred, int16_t *coefs);
 
-// bp_skip is bp_block without coefficients: 0, or -1.
-int bp_skip(bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred);
+// bp_skip is bp_block without coefficients.
+int bp_skip(int level, bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *pred);
 
 #endif

@@ -21,7 +21,7 @@ enum {
 
 // Rows 0 to 7 begin at every 16th coefficient.
 #define PLACE(n) ((n) / 8 * 16 + (n) % 8)
-const uint8_t bp_place[80] = {
+const uint8_t bp_place[64] = {
 	PLACE(0), PLACE(1), PLACE(8), PLACE(16), PLACE(9), PLACE(2), PLACE(3), PLACE(10),
 	PLACE(17), PLACE(24), PLACE(32), PLACE(25), PLACE(18), PLACE(11), PLACE(4), PLACE(5),
 	PLACE(12), PLACE(19), PLACE(26), PLACE(33), PLACE(40), PLACE(48), PLACE(41), PLACE(34),
@@ -30,8 +30,6 @@ const uint8_t bp_place[80] = {
 	PLACE(29), PLACE(22), PLACE(15), PLACE(23), PLACE(30), PLACE(37), PLACE(44), PLACE(51),
 	PLACE(58), PLACE(59), PLACE(52), PLACE(45), PLACE(38), PLACE(31), PLACE(39), PLACE(46),
 	PLACE(53), PLACE(60), PLACE(61), PLACE(54), PLACE(47), PLACE(55), PLACE(62), PLACE(63),
-	PLACE(63), PLACE(63), PLACE(63), PLACE(63), PLACE(63), PLACE(63), PLACE(63), PLACE(63),
-	PLACE(63), PLACE(63), PLACE(63), PLACE(63), PLACE(63), PLACE(63), PLACE(63), PLACE(63),
 };
 
 static inline int16_t wrap(int v) { return (int16_t)(uint16_t)v; }

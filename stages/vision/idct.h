@@ -8,9 +8,8 @@
 
 enum { PAIR = 128 }; // coefficients of two blocks
 
-// bp_place is where the coefficient of a zigzag index goes, for block 0 of a pair; behind
-// the 64th come those of a broken run.
-extern const uint8_t bp_place[80];
+// bp_place is where the coefficient of a zigzag index goes, for block 0 of a pair.
+extern const uint8_t bp_place[64];
 
 // bp_idct writes two blocks side by side, 16 bytes in 8 rows. It returns a number other
 // than 0 for coefficients so large that libjpeg's own variants differ.
