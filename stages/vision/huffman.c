@@ -7,44 +7,32 @@
 
 enum { LONGEST = 10 }; // size of a value that look holds; only first coefficients have longer ones
 
-// The fields of look.
-static inline int total_bits(uint32_t e) { return e & 63; } // a shift by it needs no mask
-static inline int first_step(uint32_t e) { return e >> 6 & 15; }
-static inline int first_length(uint32_t e) { return e >> 10 & 15; }
-static inline int first_size(uint32_t e) { return e >> 14 & 15; }
-static inline int second_step(uint32_t e) { return e >> 18 & 15; }
-static inline int second_length(uint32_t e) { return e >> 22 & 15; }
-static inline int second_size(uint32_t e) { return e >> 26 & 15; }
-
-#define ENDS (1u << 30)
-#define LONG (1u << 31)
-
 // single is look's entry for one code of len bits.
-static uint32_t single(int sym, int len, int dc) {
+static bp_look single(int sym, int len, int dc) {
 	int size = dc ? sym : sym & 15, step = dc ? 0 : (sym >> 4) + 1;
 	if (!dc && size == 0 && step < 16)
-		return ENDS | (uint32_t)len | (uint32_t)len << 10;
+		return (bp_look){.bits = len, .low1 = 64 - len, .kind = ENDS};
 	if (size > LONGEST || step > 15)
-		return LONG;
-	return (uint32_t)(len + size) | (uint32_t)step << 6 | (uint32_t)len << 10 | (uint32_t)size << 14;
-}
-
-// both adds to the entry of one code that of the next.
-static uint32_t both(uint32_t e, uint32_t next) {
-	uint32_t sum = e + total_bits(next); // the first field
-	if (next & ENDS)
-		return sum | ENDS;
-	return sum | (uint32_t)first_step(next) << 18 | (uint32_t)first_length(next) << 22 | (uint32_t)first_size(next) << 26;
+		return (bp_look){.kind = LONG};
+	return (bp_look){.bits = len + size, .step1 = step, .low1 = 64 - len - size, .size1 = size};
 }
 
 // look_up makes look of codes, the entries of single codes by their bits.
-static void look_up(bp_huffman *t, const uint32_t codes[1 << LOOK_BITS]) {
-	for (uint32_t i = 0; i < 1 << LOOK_BITS; i++) {
-		uint32_t e = codes[i], next = LONG;
-		int left = LOOK_BITS - total_bits(e);
-		if (!t->dc && !(e & (LONG | ENDS)) && left > 0)
-			next = codes[i << total_bits(e) & ((1 << LOOK_BITS) - 1)];
-		t->look[i] = next & LONG || first_length(next) > left ? e : both(e, next);
+static void look_up(bp_huffman *t, const bp_look codes[1 << LOOK_BITS]) {
+	memcpy(t->look, codes, sizeof t->look);
+	for (int i = 0; i < 1 << LOOK_BITS && !t->dc; i++) {
+		bp_look *e = &t->look[i];
+		int left = LOOK_BITS - e->bits;
+		if (e->kind || left <= 0)
+			continue;
+		const bp_look *next = &codes[i << e->bits & ((1 << LOOK_BITS) - 1)];
+		if (next->kind & LONG || 64 - next->low1 - next->size1 > left)
+			continue;
+		e->step2 = next->step1;
+		e->low2 = next->low1 - e->bits;
+		e->size2 = next->size1;
+		e->kind = next->kind;
+		e->bits += next->bits;
 	}
 }
 
@@ -52,9 +40,10 @@ int bp_huffman_make(bp_huffman *t, const uint8_t bits[17], const uint8_t symbols
 	if (t->made && t->dc == dc && !memcmp(t->bits, bits, sizeof t->bits) && !memcmp(t->symbols, symbols, sizeof t->symbols))
 		return 0;
 	t->made = 0;
-	uint32_t codes[1 << LOOK_BITS], code = 0; // filled up to 16 bits
+	bp_look codes[1 << LOOK_BITS];
+	uint32_t code = 0; // filled up to 16 bits
 	for (int i = 0; i < 1 << LOOK_BITS; i++)
-		codes[i] = LONG;
+		codes[i] = (bp_look){.kind = LONG};
 	for (int len = 1, k = 0; len <= 16; len++) {
 		uint32_t step = 1u << (16 - len);
 		t->offset[len] = k - (int)(code / step);
@@ -63,7 +52,7 @@ int bp_huffman_make(bp_huffman *t, const uint8_t bits[17], const uint8_t symbols
 				return -1;
 			if (len > LOOK_BITS)
 				continue;
-			uint32_t *at = codes + (code >> (16 - LOOK_BITS));
+			bp_look *at = codes + (code >> (16 - LOOK_BITS));
 			for (int rest = 0; rest < 1 << (LOOK_BITS - len); rest++)
 				at[rest] = single(symbols[k], len, dc);
 		}
@@ -161,11 +150,12 @@ INLINE void take(reader *r, int n) {
 	r->filled -= n;
 }
 
-// value is that of the size bits from bit len of the window on (F.2.2.1): without a
+// value is that of the size bits above the low ones of the window (F.2.2.1): without a
 // branch, since its sign cannot be foreseen.
-INLINE int value(const reader *r, int len, int size) {
-	uint32_t top = r->window << len >> 32;
-	return (int)(top >> 1 >> (31 - size)) + (~((int32_t)top >> 31) & (1 - (1 << size)));
+INLINE int value(const reader *r, int low, int size) {
+	static const int16_t bias[16] = {0, -1, -3, -7, -15, -31, -63, -127, -255, -511, -1023, -2047, -4095, -8191, -16383, -32767};
+	int v = (int)(r->window >> (low & 63)) & ((1 << size) - 1);
+	return v + (((v >> ((size - 1) & 31)) - 1) & bias[size]);
 }
 
 // long_code takes a code that is not in look, and returns its symbol or -1.
@@ -189,18 +179,18 @@ static int open_block(bp_stream *s) {
 	return !bp_stream_overrun(s);
 }
 
+// difference takes a first coefficient; its size is -1 if there is none.
 INLINE int difference(reader *r, const bp_huffman *dc, int *size) {
-	uint32_t e = dc->look[r->window >> (64 - LOOK_BITS)];
-	int v, len = first_length(e);
-	*size = first_size(e);
-	if (e & LONG) {
-		*size = long_code(r, dc);
-		len = 0;
-		if (*size < 0)
+	const bp_look *e = &dc->look[r->window >> (64 - LOOK_BITS)];
+	int v, bits = e->bits;
+	*size = e->size1;
+	if (e->kind & LONG) {
+		bits = *size = long_code(r, dc);
+		if (bits < 0)
 			return 0;
 	}
-	v = value(r, len, *size);
-	take(r, len + *size);
+	v = value(r, 64 - bits, *size);
+	take(r, bits);
 	return v;
 }
 
@@ -220,49 +210,47 @@ INLINE int block(bp_stream *s, const bp_huffman *dc, const bp_huffman *ac, int *
 		coefs[0] = *pred;
 	for (;;) {
 		more(&r);
-		uint32_t e;
-		// An entry of look and a long code, with their values, are at most 52 bits.
+		const bp_look *e;
+		// An entry of look and a long code, with their values, are at most 51 bits.
 		for (int i = 0; i < 2; i++) {
-			e = ac->look[r.window >> (64 - LOOK_BITS)];
-			int k1 = k + first_step(e), k2 = k1 + second_step(e);
-			if (e >= ENDS || k2 >= 63)
+			e = &ac->look[r.window >> (64 - LOOK_BITS)];
+			int k1 = k + e->step1, k2 = k1 + e->step2;
+			if (e->kind || k2 >= 63)
 				goto rare;
 			if (coefs) {
-				int bits = first_length(e) + first_size(e);
-				coefs[bp_place[k2]] = value(&r, bits + second_length(e), second_size(e));
-				coefs[bp_place[k1]] = value(&r, first_length(e), first_size(e));
+				coefs[bp_place[k2]] = value(&r, e->low2, e->size2);
+				coefs[bp_place[k1]] = value(&r, e->low1, e->size1);
 			}
-			take(&r, total_bits(e));
+			take(&r, e->bits);
 			k = k2;
 		}
 		continue;
 	rare:;
-		int ends = e & ENDS, len = first_length(e), step = first_step(e), v;
-		size = first_size(e);
-		if (e & LONG) {
+		int step = e->step1, bits = 64 - e->low1, v; // of the first code
+		size = e->size1;
+		if (e->kind & LONG) {
 			int sym = long_code(&r, ac);
 			if (sym < 0)
 				return -1;
-			len = ends = 0;
-			size = sym & 15;
+			bits = size = sym & 15;
 			step = (sym >> 4) + 1;
-			if (size == 0 && step < 16) // the same as ENDS, in a long code
+			if (size == 0 && step < 16) // the block's end
 				goto end;
-		} else if (ends && step == 0) {
-			take(&r, len);
+		} else if (step == 0) {
+			take(&r, bits);
 			goto end;
 		}
 		k += step;
 		if (k > 63)
 			return -1;
-		v = value(&r, len, size);
+		v = value(&r, 64 - bits, size);
 		if (coefs)
 			coefs[bp_place[k]] = v;
-		take(&r, len + size); // the second code comes again, if there is one
+		take(&r, bits); // the second code comes again, if there is one
 		if (k == 63)
 			goto end;
-		if (ends) {
-			take(&r, total_bits(e) - len - size);
+		if (e->kind & ENDS) {
+			take(&r, e->bits - bits);
 			goto end;
 		}
 	}

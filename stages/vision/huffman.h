@@ -8,16 +8,27 @@
 // half of what a picture costs. Whatever is out of order ends it: then libjpeg decides.
 
 enum {
-	LOOK_BITS = 11, // of the stream, that one table entry is looked up with
+	LOOK_BITS = 10, // of the stream, that one table entry is looked up with
 	CHUNK_BYTES = 8192, // of the stream, that are unstuffed at a time
 	BLOCK_BYTES = 256, // more than a block can take: 64 codes of 16 bits with 15 of value at most
 };
 
-// bp_huffman is one table. look holds, by the next bits, the code that they begin with,
-// and a second one where they contain it: how many bits they take with their values, how
-// far they move in the block, their lengths and the sizes of their values.
+// bp_look is the code that the next bits begin with, and a second one where they contain
+// it; without one, the second step and size are 0. Fields are bytes since a load of one
+// costs less than to cut it out.
 typedef struct {
-	uint32_t look[1 << LOOK_BITS];
+	uint8_t bits; // that the codes and their values take
+	uint8_t step1, step2; // how far they move in the block
+	uint8_t low1, low2; // bits of the window below their values
+	uint8_t size1, size2; // bits of their values
+	uint8_t kind;
+} bp_look;
+
+enum { ENDS = 1, LONG = 2 }; // kinds: the last code ends the block; a code that is longer
+
+// bp_huffman is one table.
+typedef struct {
+	bp_look look[1 << LOOK_BITS];
 	uint32_t limit[18]; // first code, filled up to 16 bits, that is longer than the index
 	int offset[17]; // of a code of this length to its symbol
 	uint8_t bits[17], symbols[256]; // what the table was made of
