@@ -20,9 +20,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 
 	"bagpipe/gpu"
+	"bagpipe/internal/cores"
 	"bagpipe/shards"
 	"bagpipe/stages/vision"
 )
@@ -53,7 +53,7 @@ type Config struct {
 	// Rank of World takes part Rank of every global batch of World*Batch samples.
 	// World 0 means 1.
 	Rank, World int
-	Workers     int // goroutines that read and decode; 0 = GOMAXPROCS
+	Workers     int // goroutines that read and decode; 0 = one a core
 	// Auto lets the loader find out how many of the Workers the consumer needs, from
 	// how long it waits, and go on with that many. The batches do not depend on it.
 	Auto     bool
@@ -169,7 +169,7 @@ func (c Config) sampleBytes() int {
 func (c Config) resolved() Config {
 	c.World, c.Parts = max(c.World, 1), max(c.Parts, 1)
 	if c.Workers == 0 {
-		c.Workers = runtime.GOMAXPROCS(0)
+		c.Workers = cores.N()
 	}
 	if c.Ring == 0 {
 		c.Ring = 3

@@ -12,9 +12,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sync/errgroup"
+
+	"bagpipe/internal/cores"
 )
 
 // Pictures describes a made-up data set of ten classes of shapes and textures, drawn
@@ -27,7 +28,7 @@ type Pictures struct {
 	Noise      float64 // standard deviation of the pixels' noise in levels, about
 	Quality    int     // of the JPEG, 1..100
 	Seed       uint64
-	Workers    int // goroutines; 0 = GOMAXPROCS
+	Workers    int // goroutines; 0 = one a core
 }
 
 // Small is the set for a quick training: thumbnails, learnt in a minute or two.
@@ -76,7 +77,7 @@ func (p Pictures) Write(ctx context.Context, dir string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(p.Workers, 0))
 	if p.Workers == 0 {
-		g.SetLimit(runtime.GOMAXPROCS(0))
+		g.SetLimit(cores.N())
 	}
 	for split, n := range map[string]int{"train": p.Train, "val": p.Val} {
 		for class, name := range p.Classes() {

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
 	"time"
 
+	"bagpipe/internal/cores"
 	"bagpipe/shards"
 
 	"golang.org/x/sync/errgroup"
@@ -32,7 +32,7 @@ type Options struct {
 	// the reason a picture is left out.
 	Decode func(src []byte) (pix []byte, w, h int, err error)
 
-	Workers     int     // 0 = GOMAXPROCS; does not change a byte of the result
+	Workers     int     // 0 = one a core; does not change a byte of the result
 	Codec       string  // auto, none, lz4, zstd; "" = auto
 	ShardBytes  int64   // 0 = shards.DefaultShardBytes
 	StatsSample int     // training pictures to measure, about; 0 = none
@@ -102,7 +102,7 @@ func Shardify(ctx context.Context, src, dst string, o Options) (Report, error) {
 		return Report{}, err
 	}
 	if o.Workers == 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
+		o.Workers = cores.N()
 	}
 	if o.MaxBad == 0 {
 		o.MaxBad = DefaultMaxBad

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
+
+	"bagpipe/internal/cores"
 )
 
 // Dataset is an opened folder of shards: manifest and index in memory, records in the files. Its methods and those
@@ -85,7 +86,7 @@ func (d *Dataset) openShards(o Options) error {
 	var next atomic.Int64
 	var failed atomic.Bool
 	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(jobs)) {
+	for range min(cores.N(), len(jobs)) {
 		workers.Go(func() {
 			opener := &opener{open: o.Open, z: d.z}
 			// Jobs are taken in order, so all before one that fails are done.

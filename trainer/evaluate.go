@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,6 +12,7 @@ import (
 	"bagpipe/batcher"
 	"bagpipe/gpu"
 	"bagpipe/gpu/graph"
+	"bagpipe/internal/cores"
 	"bagpipe/shards"
 	"bagpipe/stages"
 )
@@ -155,7 +155,7 @@ func (o Options) workers() int {
 	if o.Workers > 0 {
 		return o.Workers
 	}
-	return max(1, runtime.GOMAXPROCS(0)/max(1, len(o.Devices)))
+	return max(1, cores.N()/max(1, len(o.Devices)))
 }
 
 // observer is never nil.

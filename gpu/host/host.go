@@ -20,10 +20,10 @@ package host
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 
 	"bagpipe/gpu"
+	"bagpipe/internal/cores"
 )
 
 // maxDevices bounds the replicas of one group; more is surely a mistake.
@@ -47,7 +47,7 @@ func (backend) Open(ids []int) ([]gpu.Device, error) {
 	if len(ids) == 0 || len(ids) > maxDevices {
 		return nil, fmt.Errorf("host: %d devices asked for, want 1 to %d", len(ids), maxDevices)
 	}
-	threads := runtime.GOMAXPROCS(0)
+	threads := cores.N()
 	devs := make([]gpu.Device, len(ids))
 	for i, id := range ids {
 		if id < 0 || slices.Contains(ids[:i], id) {

@@ -22,20 +22,21 @@ const module = "bagpipe"
 var mayImport = map[string][]string{
 	"gpu":           nil,
 	"gpu/graph":     {"gpu"},
-	"gpu/host":      {"gpu", "gpu/graph"},
+	"gpu/host":      {"gpu", "gpu/graph", "internal/cores"},
 	"gpu/cuda":      {"gpu", "gpu/graph"},
 	"gpu/gputest":   {"gpu", "gpu/graph"},
 	"models":        {"gpu", "gpu/graph", "internal/nearest"},
-	"shards":        nil,
-	"ingest":        {"shards"}, // decoding comes in as a function
+	"shards":        {"internal/cores"},
+	"ingest":        {"internal/cores", "shards"}, // decoding comes in as a function
 	"stages":        nil,
-	"stages/vision": {"gpu", "internal/nearest", "shards", "stages"}, // gpu for DType: samples are written in the device's
-	"batcher":       {"gpu", "shards", "stages", "stages/vision"},    // gpu for HostBuffer
-	"trainer": {"batcher", "gpu", "gpu/graph", "internal/nearest", "models",
+	"stages/vision": {"gpu", "internal/nearest", "shards", "stages"},                // gpu for DType: samples are written in the device's
+	"batcher":       {"gpu", "internal/cores", "shards", "stages", "stages/vision"}, // gpu for HostBuffer
+	"trainer": {"batcher", "gpu", "gpu/graph", "internal/cores", "internal/nearest", "models",
 		"shards", "stages", "stages/vision"}, // what its interface names: Dataset, Report, Config
 	"internal/arch":    nil,
-	"internal/nearest": nil,                  // what a misspelt word was meant to be
-	"internal/cli":     {"internal/nearest"}, // flags, exit codes and progress bars, for the programs under cmd
+	"internal/cores":   nil,                                    // how many threads of work to run
+	"internal/nearest": nil,                                    // what a misspelt word was meant to be
+	"internal/cli":     {"internal/cores", "internal/nearest"}, // flags, exit codes and progress bars, for the programs under cmd
 }
 
 // top reports whether a package wires the others together: it may import anything,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"bagpipe/internal/cores"
 	"bagpipe/internal/nearest"
 )
 
@@ -63,6 +64,7 @@ type Program struct {
 // Main runs a program as a process. SIGINT and SIGTERM end the command's context; a
 // second one ends the process at once.
 func Main(run func(ctx context.Context, args []string, s Streams) int) {
+	cores.Spare()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], Streams{os.Stdout, os.Stderr}))
