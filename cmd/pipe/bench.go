@@ -27,17 +27,19 @@ type benchCmd struct {
 	Log         string  `placeholder:"FILE" help:"Write a line of JSON a second: seconds, images, bytes resident in memory."`
 	Graph       string  `placeholder:"FILE" help:"Draw the memory of --log by time, as PNG."`
 	ceiling     `embed:""`
-	Batch       int     `help:"Pictures a batch; 0 = 64, or 16 with --train; at most the split."`
-	Size        int     `default:"224" help:"Side of the finished pictures in pixels."`
-	Mode        string  `default:"paper" help:"Augmentation: paper, mxnet-2018 or torchvision."`
-	Seed        uint64  `help:"Of order and augmentation."`
-	Train       bool    `help:"Train on every batch."`
-	Model       string  `default:"resnet50d" help:"What --train trains."`
-	Device      string  `default:"auto" help:"What --train trains on: auto, cpu, cuda or one such as cuda:0."`
-	Need        float64 `placeholder:"RATE" help:"Say what so many images a second would take, from what is measured."`
-	Plan        string  `placeholder:"NxDEVICE" help:"The same for devices whose rates are known, such as 8xH100 training ResNet-50."`
-	Quiet       bool    `short:"q" help:"Print errors and the result only."`
-	JSON        bool    `name:"json" help:"Print one JSON object instead of the table."`
+	Batch       int       `help:"Pictures a batch; 0 = 64, or 16 with --train; at most the split."`
+	Size        int       `default:"224" help:"Side of the finished pictures in pixels."`
+	Mode        string    `default:"paper" help:"Augmentation: paper, mxnet-2018 or torchvision."`
+	Eval        bool      `help:"Measure what evaluation does with a picture: short side, centre crop, no colour."`
+	Type        gpu.DType `default:"float32" help:"Of the samples' elements: float32, float16 or bfloat16."`
+	Seed        uint64    `help:"Of order and augmentation."`
+	Train       bool      `help:"Train on every batch."`
+	Model       string    `default:"resnet50d" help:"What --train trains."`
+	Device      string    `default:"auto" help:"What --train trains on: auto, cpu, cuda or one such as cuda:0."`
+	Need        float64   `placeholder:"RATE" help:"Say what so many images a second would take, from what is measured."`
+	Plan        string    `placeholder:"NxDEVICE" help:"The same for devices whose rates are known, such as 8xH100 training ResNet-50."`
+	Quiet       bool      `short:"q" help:"Print errors and the result only."`
+	JSON        bool      `name:"json" help:"Print one JSON object instead of the table."`
 	cli.Profile `embed:""`
 }
 
@@ -47,6 +49,7 @@ func (benchCmd) Help() string {
   pipe bench --images 500
   pipe bench --workers 1 --images 200 --json
   pipe bench --plan 8xH100
+  pipe bench --eval --type float16
   pipe bench --need 5000 --cpuprofile cpu.pprof
   pipe bench --memory 512MiB --seconds 60 --log memory.jsonl --graph memory.png
   pipe bench --train --model cifar-resnet20 --size 32 --batch 32
@@ -141,7 +144,23 @@ func (c *benchCmd) check() error {
 	if err := vision.Default(c.Mode, c.Size).Validate(); err != nil {
 		return cli.Wrong(err)
 	}
+	if c.Type > gpu.BFloat16 {
+		return cli.Wrongf("--type %v: want float32, float16 or bfloat16", c.Type)
+	}
+	if c.Train && (c.Eval || c.Type != gpu.Float32) {
+		return cli.Wrongf("--train trains on augmented float32 samples: without --eval and --type")
+	}
 	return knownModel(c.Model)
+}
+
+// vision is the chain to be measured. Evaluation's is that of training with every random
+// choice off, so that it can go on for more than one pass.
+func (c *benchCmd) vision() vision.Config {
+	v := vision.Default(c.Mode, c.Size)
+	if c.Eval {
+		v.Crop, v.Flip, v.Hue, v.Saturation, v.Brightness, v.Contrast, v.Lighting = vision.None, 0, 0, 0, 0, 0, 0
+	}
+	return v
 }
 
 // draw makes a data set of photograph-like pictures in dir.
@@ -176,7 +195,7 @@ func (c *benchCmd) measure(ctx context.Context, s cli.Streams, data *shards.Data
 		}
 	}
 	budget := c.budget()
-	input := batcher.Config{Source: split, Budget: budget, Vision: vision.Default(c.Mode, c.Size), DType: gpu.Float32, Train: true,
+	input := batcher.Config{Source: split, Budget: budget, Vision: c.vision(), DType: c.Type, Train: true,
 		Batch: batch, Workers: c.Workers, Seed: c.Seed}
 	config := bench.Config{Input: input, Images: images, Time: time.Duration(c.Seconds * 1e9), Log: c.Log}
 	if c.Train {

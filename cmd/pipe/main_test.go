@@ -422,6 +422,15 @@ func TestBench(t *testing.T) {
 	if r.Plan != nil {
 		t.Errorf("a plan nobody asked for: %+v", r.Plan)
 	}
+	decode(t, pipeOK(t, "bench", "--data", set, "--size", "32", "--images", "100", "--eval", "--type", "float16", "--json"), &r)
+	if r.Images < 100 || r.Bad != 0 {
+		t.Errorf("measured %+v of evaluation", r)
+	}
+	for _, wrong := range [][]string{{"--type", "int32"}, {"--type", "float8"}, {"--train", "--eval"}, {"--train", "--type", "float16"}} {
+		if code, _, text := pipe(append([]string{"bench"}, wrong...)...); code != 2 {
+			t.Errorf("%v: exit %d, want 2: %s", wrong, code, text)
+		}
+	}
 	dir := t.TempDir()
 	profiles := []string{"--cpuprofile", filepath.Join(dir, "cpu"), "--memprofile", filepath.Join(dir, "mem"), "--trace", filepath.Join(dir, "trace")}
 	decode(t, pipeOK(t, append([]string{"bench", "--data", set, "--size", "32", "--images", "100", "--plan", "8xV100", "--json"}, profiles...)...), &r)
