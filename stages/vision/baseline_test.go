@@ -62,20 +62,6 @@ func compareKernels(t *testing.T, name string, src []byte, height int, at Rect) 
 	return own
 }
 
-func equalLines(t *testing.T, name string, got, want *lines) {
-	t.Helper()
-	if got.w != want.w || got.h != want.h {
-		t.Fatalf("%s: lines of %dx%d, want %dx%d", name, got.w, got.h, want.w, want.h)
-	}
-	for y := range want.h {
-		r, g, b := got.row(y)
-		wr, wg, wb := want.row(y)
-		if !bytes.Equal(r, wr) || !bytes.Equal(g, wg) || !bytes.Equal(b, wb) {
-			t.Fatalf("%s: row %d in lines differs", name, y)
-		}
-	}
-}
-
 // randomPart is the whole, a corner or any part of a picture.
 func randomPart(r *rand.Rand, w, h int) Rect {
 	at := Rect{0, 0, w, h}

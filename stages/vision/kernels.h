@@ -22,4 +22,19 @@ void bp_finish(int level, void *dst, int type, const uint8_t *src, int n, int ro
 // pitch bytes a row.
 void bp_split(int level, uint8_t *dst, const uint8_t *src, int n, int rows, int pitch, int src_pitch);
 
+// Levels of rows of three lines, as jitterLevels of levels.go: a*v+b of n numbers,
+// saturation and noise of rows, and the sum of the gray levels of n pixels a row.
+void bp_scale_levels(int level, uint8_t *pix, int n, float a, float b);
+void bp_saturate_levels(int level, uint8_t *pix, int rows, int pitch, float a);
+void bp_noise_levels(int level, uint8_t *pix, int rows, int pitch, float r, float g, float b);
+int64_t bp_gray_sum(int level, const uint8_t *pix, int n, int rows, int pitch);
+
+// bp_tap is tap of linear.go.
+typedef struct {
+	int32_t i, j, wi, wj;
+} bp_tap;
+
+// bp_blend resizes RGB pixels to w x h as linear.blend does; two has room for 6w numbers.
+void bp_blend(int level, uint8_t *dst, int w, int h, const uint8_t *src, int64_t pitch, const bp_tap *columns, const bp_tap *rows, int32_t *two);
+
 #endif

@@ -35,3 +35,30 @@ func splitRows(l *lines, src pixels, x, y, level int) {
 	C.bp_split(C.int(level), (*C.uint8_t)(unsafe.SliceData(l.pix)), (*C.uint8_t)(unsafe.SliceData(in)),
 		C.int(l.w), C.int(l.h), C.int(l.pitch), C.int(3*src.w))
 }
+
+// The next four change or sum up l as their plain forms of levels.go do.
+
+func scaleLevels(l *lines, a, b float32, level int) {
+	C.bp_scale_levels(C.int(level), start(l), C.int(len(l.used())), C.float(a), C.float(b))
+}
+
+func saturateLevels(l *lines, a float32, level int) {
+	C.bp_saturate_levels(C.int(level), start(l), C.int(l.h), C.int(l.pitch), C.float(a))
+}
+
+func noiseLevels(l *lines, noise [3]float32, level int) {
+	C.bp_noise_levels(C.int(level), start(l), C.int(l.h), C.int(l.pitch), C.float(noise[0]), C.float(noise[1]), C.float(noise[2]))
+}
+
+func graySum(l *lines, level int) int {
+	return int(C.bp_gray_sum(C.int(level), start(l), C.int(l.w), C.int(l.h), C.int(l.pitch)))
+}
+
+func start(l *lines) *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(l.pix)) }
+
+// blend is blendPlain.
+func blend(dst *pixels, src []byte, pitch int, l *linear, level int) {
+	C.bp_blend(C.int(level), (*C.uint8_t)(unsafe.SliceData(dst.pix)), C.int(dst.w), C.int(dst.h), (*C.uint8_t)(unsafe.SliceData(src)),
+		C.int64_t(pitch), (*C.bp_tap)(unsafe.Pointer(unsafe.SliceData(l.x))), (*C.bp_tap)(unsafe.Pointer(unsafe.SliceData(l.y))),
+		(*C.int32_t)(unsafe.SliceData(l.two)))
+}

@@ -7,22 +7,19 @@ import "math"
 // 3.4 to 4.6). Halving both sides is its one special case: a mean of four.
 type linear struct {
 	x, y []tap
-	a, b []int32 // two source rows, resized horizontally
+	two  []int32 // two source rows, resized horizontally
 	full pixels
 }
 
 // tap is one output position: source positions i and j and their weights.
-type tap struct {
-	i, j   int
-	wi, wj int32
-}
+type tap struct{ i, j, wi, wj int32 }
 
 // cutLinear makes p.cut from the decoded picture.
 func (p *Processor) cutLinear() {
 	q := &p.params
 	if q.Full.W == 0 {
 		size := p.c.Size
-		p.linear.resize(&p.cut, p.decoded, q.Crop, size, size, Rect{0, 0, size, size})
+		p.linear.resize(&p.cut, p.decoded, q.Crop, size, size, Rect{0, 0, size, size}, p.level)
 		return
 	}
 	// Of the resized picture only the crop is made: all of it can be 65535 times as
@@ -31,14 +28,14 @@ func (p *Processor) cutLinear() {
 	inside := Rect{x0, y0, min(q.Full.W, q.Crop.X+q.Crop.W) - x0, min(q.Full.H, q.Crop.Y+q.Crop.H) - y0}
 	whole := Rect{0, 0, p.decoded.w, p.decoded.h}
 	if inside == q.Crop {
-		p.linear.resize(&p.cut, p.decoded, whole, q.Full.W, q.Full.H, inside)
+		p.linear.resize(&p.cut, p.decoded, whole, q.Full.W, q.Full.H, inside, p.level)
 		return
 	}
 	p.cut.resize(p.c.Size, p.c.Size)
 	if inside.W < 1 || inside.H < 1 { // padding alone
 		p.linear.full.resize(0, 0)
 	} else {
-		p.linear.resize(&p.linear.full, p.decoded, whole, q.Full.W, q.Full.H, inside)
+		p.linear.resize(&p.linear.full, p.decoded, whole, q.Full.W, q.Full.H, inside, p.level)
 	}
 	p.lines.split(p.linear.full, Rect{q.Crop.X - x0, q.Crop.Y - y0, q.Crop.W, q.Crop.H}, p.fill())
 	p.lines.join(p.cut)
@@ -46,7 +43,7 @@ func (p *Processor) cutLinear() {
 
 // resize resizes the part of src that rect names to w x h and keeps of that what at
 // names.
-func (l *linear) resize(dst *pixels, src pixels, rect Rect, w, h int, at Rect) {
+func (l *linear) resize(dst *pixels, src pixels, rect Rect, w, h int, at Rect, level int) {
 	dst.resize(at.W, at.H)
 	row := func(y int) []byte { return src.pix[3*((rect.Y+y)*src.w+rect.X):][:3*rect.W] }
 	switch {
@@ -66,25 +63,33 @@ func (l *linear) resize(dst *pixels, src pixels, rect Rect, w, h int, at Rect) {
 		return
 	}
 	l.x, l.y = taps(l.x[:0], rect.W, w, at.X, at.W, true), taps(l.y[:0], rect.H, h, at.Y, at.H, false)
-	w = at.W
-	if cap(l.a) < 3*w {
-		l.a, l.b = make([]int32, 3*w), make([]int32, 3*w)
+	if cap(l.two) < 6*at.W {
+		l.two = make([]int32, 6*at.W)
 	}
-	a, b := l.a[:3*w], l.b[:3*w]
+	l.two = l.two[:6*at.W]
+	blend(dst, src.pix[3*(rect.Y*src.w+rect.X):], 3*src.w, l, level)
+}
+
+// blendPlain fills dst from src, rows of pitch bytes, by l's taps: the portable build's,
+// and what blend is held against.
+func blendPlain(dst *pixels, src []byte, pitch int, l *linear) {
+	n := 3 * dst.w
+	a, b := l.two[:n], l.two[n:2*n]
 	above, below := -1, -1 // the source rows that a and b hold
 	for y, t := range l.y {
-		if below == t.i {
+		i, j := int(t.i), int(t.j)
+		if below == i {
 			a, b, above, below = b, a, below, above
 		}
-		if above != t.i {
-			l.horizontal(a, row(t.i))
-			above = t.i
+		if above != i {
+			l.horizontal(a, src[i*pitch:])
+			above = i
 		}
-		if below != t.j {
-			l.horizontal(b, row(t.j))
-			below = t.j
+		if below != j {
+			l.horizontal(b, src[j*pitch:])
+			below = j
 		}
-		out := dst.pix[3*y*w:][:3*w]
+		out := dst.pix[y*n:][:n]
 		for x := range out {
 			v := (t.wi*(a[x]>>4)>>16 + t.wj*(b[x]>>4)>>16 + 2) >> 2
 			out[x] = byte(v)
@@ -118,7 +123,7 @@ func taps(ts []tap, n, m, start, count int, columns bool) []tap {
 			i, f = n-1, 0
 		}
 		one := float32(2048)
-		ts = append(ts, tap{min(max(i, 0), n-1), min(max(i+1, 0), n-1), int32(math.RoundToEven(float64((1 - f) * one))), int32(math.RoundToEven(float64(f * one)))})
+		ts = append(ts, tap{int32(min(max(i, 0), n-1)), int32(min(max(i+1, 0), n-1)), int32(math.RoundToEven(float64((1 - f) * one))), int32(math.RoundToEven(float64(f * one)))})
 	}
 	return ts
 }

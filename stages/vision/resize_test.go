@@ -99,9 +99,9 @@ func TestLinearWindow(t *testing.T) {
 	var l linear
 	for _, full := range [][2]int{{24, 14}, {12, 7}, {31, 17}, {9, 30}, {48, 28}} {
 		var whole, part pixels
-		l.resize(&whole, src, rect, full[0], full[1], Rect{0, 0, full[0], full[1]})
+		l.resize(&whole, src, rect, full[0], full[1], Rect{0, 0, full[0], full[1]}, levels)
 		for _, at := range []Rect{{0, 0, 5, 5}, {3, 2, 6, 5}, {full[0] - 4, full[1] - 3, 4, 3}} {
-			l.resize(&part, src, rect, full[0], full[1], at)
+			l.resize(&part, src, rect, full[0], full[1], at, levels)
 			for y := range at.H {
 				got, want := part.pix[3*y*at.W:][:3*at.W], whole.pix[3*((at.Y+y)*full[0]+at.X):][:3*at.W]
 				if string(got) != string(want) {
@@ -141,7 +141,7 @@ func BenchmarkResize(b *testing.B) {
 			s.in.split(src, whole, [3]byte{})
 			s.plain(&out, &s.in, 224, 224, Rect{0, 0, 224, 224}, [3]byte{})
 		},
-		"linear": func() { l.resize(&dst, src, whole, 224, 224, Rect{0, 0, 224, 224}) },
+		"linear": func() { l.resize(&dst, src, whole, 224, 224, Rect{0, 0, 224, 224}, levels) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -18,4 +18,18 @@
 #define V3 static __attribute__((target("avx,avx2,bmi,bmi2,lzcnt,movbe,f16c"))) void
 #endif
 
+// PICK calls the variant of a kernel that level asks for.
+#ifdef HAS_V3
+#define PICK(name, ...) \
+	if (level) { \
+		name##_v3(__VA_ARGS__); \
+		return; \
+	} \
+	name(__VA_ARGS__)
+#else
+#define PICK(name, ...) \
+	(void)level; \
+	name(__VA_ARGS__)
+#endif
+
 #endif

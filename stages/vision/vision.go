@@ -138,8 +138,8 @@ func (p *Processor) cutOut() {
 // colour makes the sample of what cutOut made, which it may overwrite.
 func (p *Processor) colour(dst []byte) {
 	if p.c.Mode == MXNet2018 {
-		jitterLevels(p.cut, p.params)
 		p.lines.split(p.cut, Rect{0, 0, p.c.Size, p.c.Size}, p.fill())
+		jitterLevels(&p.lines, p.params, p.level)
 	}
 	p.finish(dst)
 }

@@ -52,16 +52,6 @@ V3 ycc_v3(uint8_t *r, uint8_t *g, uint8_t *b, const uint8_t *y, const uint8_t *c
 V3 double_row_v3(uint8_t *dst, const uint8_t *src, int n) { double_row(dst, src, n); }
 V3 double_both_v3(uint8_t *dst, const uint8_t *src, const uint8_t *far, int n, int16_t *sums) { double_both(dst, src, far, n, sums); }
 V3 join_v3(uint8_t *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, int n) { join(dst, r, g, b, n); }
-#define PICK(name, ...) \
-	if (level) { \
-		name##_v3(__VA_ARGS__); \
-		return; \
-	} \
-	name(__VA_ARGS__)
-#else
-#define PICK(name, ...) \
-	(void)level; \
-	name(__VA_ARGS__)
 #endif
 
 void bp_ycc(int level, uint8_t *r, uint8_t *g, uint8_t *b, const uint8_t *y, const uint8_t *cb, const uint8_t *cr, int n) { PICK(ycc, r, g, b, y, cb, cr, n); }
