@@ -142,6 +142,28 @@ func readTar(t *testing.T, name string, to map[string][]byte) (n int) {
 	}
 }
 
+// A table with a code of all ones, which T.81 forbids, is refused as libjpeg refuses it.
+func TestCodeOfOnes(t *testing.T) {
+	src, err := os.ReadFile("testdata/seeds/420.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	standard := []byte{0xff, 0xc4, 0, 0x1f, 0, 0, 1, 5, 1, 1, 1, 1, 1, 1, 0} // of first coefficients: its last code is of 9 bits
+	at := bytes.Index(src, standard)
+	if at < 0 {
+		t.Fatal("420.jpg has another table")
+	}
+	src[at+12], src[at+13] = 2, 0
+	info, err := Header(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := Rect{0, 0, info.Width, info.Height}
+	if compareKernels(t, "420.jpg with a code of ones", src, info.Height, whole) {
+		t.Error("decoded")
+	}
+}
+
 // FuzzBaseline: whatever the file, the own decoder makes of any part of it what libjpeg
 // makes, or leaves it to libjpeg.
 func FuzzBaseline(f *testing.F) {

@@ -48,7 +48,8 @@ int bp_huffman_make(bp_huffman *t, const uint8_t bits[17], const uint8_t symbols
 		uint32_t step = 1u << (16 - len);
 		t->offset[len] = k - (int)(code / step);
 		for (int i = 0; i < bits[len]; i++, k++, code += step) {
-			if (k > 255 || code + step > 1 << 16 || (dc && symbols[k] > 11))
+			// No code may be all ones (C.2), and libjpeg refuses such a table.
+			if (k > 255 || code + step >= 1 << 16 || (dc && symbols[k] > 11))
 				return -1;
 			if (len > LOOK_BITS)
 				continue;
