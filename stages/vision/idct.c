@@ -84,7 +84,7 @@ static int idct_plain(uint8_t *dst, int stride, const int16_t *coefs, const int1
 // PAIRS is the constant that madd multiplies pairs of numbers with.
 #define PAIRS(a, b) _mm256_set1_epi32((int)((uint32_t)(uint16_t)(a) | (uint32_t)(uint16_t)(b) << 16))
 
-// pairs is a transform's sum of two products, of the lower and the upper halves.
+// sums are numbers of 32 bits, those of the lower and of the upper half of a vector.
 typedef struct { __m256i lo, hi; } sums;
 
 INLINE_V3 sums products(__m256i lo, __m256i hi, __m256i k) { return (sums){_mm256_madd_epi16(lo, k), _mm256_madd_epi16(hi, k)}; }

@@ -13,18 +13,16 @@ import (
 // and returns the choices that were drawn for it. The Processor must be one of
 // gpu.Float32.
 func (p *Processor) Look(src []byte, seed uint64, epoch, index int) (*image.NRGBA, Params, error) {
-	size := p.c.Size
-	floats := make([]float32, 3*size*size)
-	if err := p.Process(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(floats))), 4*len(floats)), src, seed, epoch, index); err != nil {
+	t, err := p.Trace(src, seed, epoch, index, nil)
+	if err != nil {
 		return nil, Params{}, err
 	}
-	img := image.NewNRGBA(image.Rect(0, 0, size, size))
-	for i, v := range floats {
-		c := i % 3
-		img.Pix[i/3*4+c] = toLevel(float32(float64(v)*p.c.Std[c] + p.c.Mean[c]))
+	img := image.NewNRGBA(image.Rect(0, 0, p.c.Size, p.c.Size))
+	for i, v := range t.Levels {
+		img.Pix[i/3*4+i%3] = toLevel(v)
 		img.Pix[i/3*4+3] = 255
 	}
-	return img, p.params, nil
+	return img, t.Params, nil
 }
 
 // A Trace is a sample after each step of the chain, RGB row by row. It belongs to the
