@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -124,15 +123,11 @@ func (c *diffCmd) Run(ctx context.Context, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	data, err := shards.Open(c.Data)
+	data, split, err := openSplit(c.Data, c.Split)
 	if err != nil {
 		return err
 	}
 	defer data.Close()
-	split, err := data.Split(c.Split)
-	if err != nil {
-		return err
-	}
 	if split.Len() == 0 {
 		return fmt.Errorf("diff: split %s of %s holds no pictures, want at least 1 (choose another --split)", c.Split, c.Data)
 	}
@@ -351,17 +346,10 @@ func (r compared) print(w io.Writer, c *diffCmd) {
 }
 
 // draw writes the sheet.
-func (p *pair) draw(split *shards.Split, worst []pictureDiff) (err error) {
+func (p *pair) draw(split *shards.Split, worst []pictureDiff) error {
 	sheet, err := p.sheet(split, worst)
 	if err != nil {
 		return err
 	}
-	f, err := os.Create(p.c.Out)
-	if err != nil {
-		return fmt.Errorf("diff: sheet: %w (choose another -o)", err)
-	}
-	if err := errors.Join(encodePNG(f, sheet), f.Close()); err != nil {
-		return fmt.Errorf("diff: sheet %s: %w (choose another -o)", p.c.Out, err)
-	}
-	return nil
+	return writePNG(p.c.Out, sheet)
 }

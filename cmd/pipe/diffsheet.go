@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/png"
-	"io"
 	"math"
 
 	"golang.org/x/image/draw"
@@ -15,8 +13,6 @@ import (
 
 	"bagpipe/shards"
 )
-
-func encodePNG(w io.Writer, img image.Image) error { return png.Encode(w, img) }
 
 // sheet lays out a row a picture: A, B, their amplified difference, with captions.
 func (p *pair) sheet(split *shards.Split, worst []pictureDiff) (*image.NRGBA, error) {

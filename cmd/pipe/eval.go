@@ -50,15 +50,11 @@ func (c *evalCmd) Run(ctx context.Context, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	data, err := shards.Open(c.Data)
+	data, split, err := openSplit(c.Data, c.Split)
 	if err != nil {
 		return err
 	}
 	defer data.Close()
-	split, err := data.Split(c.Split)
-	if err != nil {
-		return err
-	}
 	budget := c.budget()
 	devs, err := openDevices(c.Device)
 	if err != nil {

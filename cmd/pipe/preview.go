@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/png"
-	"os"
 
 	"golang.org/x/image/draw"
 	"golang.org/x/image/font"
@@ -47,29 +45,20 @@ func (c *previewCmd) Run(_ context.Context, s cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	data, err := shards.Open(c.Data)
+	data, split, err := openSplit(c.Data, "train")
 	if err != nil {
 		return err
 	}
 	defer data.Close()
-	split, err := data.Split("train")
-	if err != nil {
-		return err
-	}
 	sheet, err := c.sheet(config, data, split)
 	if err != nil {
 		return err
 	}
-	f, err := os.Create(c.Out)
-	if err != nil {
-		return err
-	}
-	if err := png.Encode(f, sheet); err != nil {
-		f.Close()
+	if err := writePNG(c.Out, sheet); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.Out, "%d samples of %s as %s makes them: %s\n", min(c.Images, split.Len()), c.Data, name, c.Out)
-	return f.Close()
+	return nil
 }
 
 // sheet lays the samples out with their captions.
