@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image/color"
 	"io"
 	"os"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 
 	"bagpipe/stages"
 )
@@ -82,28 +82,31 @@ func PlotMemory(moments []Moment, ceiling int64, path string) error {
 		pts[i] = plotter.XY{X: m.Seconds / 60, Y: float64(m.Resident) / (1 << 20)}
 		highest = max(highest, pts[i].Y)
 	}
-	lines := map[string]plotter.XYs{"resident set": pts}
-	if y := float64(ceiling) / (1 << 20); ceiling > 0 {
-		lines["ceiling"] = plotter.XYs{{X: 0, Y: y}, {X: last, Y: y}}
-		highest = max(highest, y)
-	}
-	p.Y.Max = 1.25 * highest
 	p.Add(plotter.NewGrid())
-	for name, of := range lines {
+	add := func(name string, of plotter.XYs, style draw.LineStyle) error {
 		line, err := plotter.NewLine(of)
 		if err != nil {
 			return fmt.Errorf("bench: %s: %w", name, err)
 		}
-		line.Color, line.Width = color.RGBA{0x1f, 0x77, 0xb4, 0xff}, vg.Points(1.5)
-		if name == "ceiling" {
-			line.Color, line.Dashes = color.RGBA{0xd6, 0x27, 0x28, 0xff}, []vg.Length{vg.Points(4), vg.Points(3)}
-		}
+		line.LineStyle = style
 		p.Add(line)
 		p.Legend.Add(name, line)
+		return nil
 	}
+	err := add("resident set", pts, style(0))
+	if y := float64(ceiling) / (1 << 20); ceiling > 0 {
+		dashed := style(1)
+		dashed.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
+		err = errors.Join(err, add("ceiling", plotter.XYs{{X: 0, Y: y}, {X: last, Y: y}}, dashed))
+		highest = max(highest, y)
+	}
+	if err != nil {
+		return err
+	}
+	p.Y.Max = 1.25 * highest
 	p.Legend.Top = true
 	if err := p.Save(18*vg.Centimeter, 9*vg.Centimeter, path); err != nil {
-		return fmt.Errorf("bench: %s: %w", path, err)
+		return fmt.Errorf("bench: graph: %w (choose another --graph)", err)
 	}
 	return nil
 }

@@ -194,6 +194,11 @@ func (c *benchCmd) measure(ctx context.Context, s cli.Streams, data *shards.Data
 			images = 10 * batch
 		}
 	}
+	if c.Graph != "" { // found out now, not when the measurement is over
+		if _, err := os.Stat(filepath.Dir(c.Graph)); err != nil {
+			return r, fmt.Errorf("bench: graph: %w (choose another --graph)", err)
+		}
+	}
 	budget := c.budget()
 	input := batcher.Config{Source: split, Budget: budget, Vision: c.vision(), DType: c.Type, Train: true,
 		Batch: batch, Workers: c.Workers, Seed: c.Seed}

@@ -426,6 +426,9 @@ func TestBench(t *testing.T) {
 	if r.Images < 100 || r.Bad != 0 {
 		t.Errorf("measured %+v of evaluation", r)
 	}
+	if code, _, text := pipe("bench", "--data", set, "--seconds", "5", "--log", filepath.Join(t.TempDir(), "log"), "--graph", "nowhere/graph.png"); code != 1 || !strings.Contains(text, "choose another --graph") {
+		t.Errorf("a graph in no folder: exit %d: %s", code, text)
+	}
 	for _, wrong := range [][]string{{"--type", "int32"}, {"--type", "float8"}, {"--train", "--eval"}, {"--train", "--type", "float16"}} {
 		if code, _, text := pipe(append([]string{"bench"}, wrong...)...); code != 2 {
 			t.Errorf("%v: exit %d, want 2: %s", wrong, code, text)
