@@ -11,7 +11,9 @@ type CPU struct {
 
 // Since returns the processor time between two readings. It is false when the goroutine
 // has moved to another thread in between, or where the system does not tell: there is
-// no such time then.
+// no such time then. Where the goroutine parks in between, on a channel or a timer, and
+// comes back to its thread, what that did for others in the meantime counts, too: a
+// stage that decodes or reads does not.
 func (c CPU) Since(before CPU) (time.Duration, bool) {
 	return c.used - before.used, c.thread == before.thread && c.thread != 0
 }

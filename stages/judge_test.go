@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"math"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -124,7 +125,12 @@ func TestCPU(t *testing.T) {
 			}
 		}
 	}
-	wait := func(_ context.Context, i int) (int, error) { time.Sleep(time.Millisecond); return i, nil }
+	wait := func(_ context.Context, i int) (int, error) {
+		runtime.LockOSThread() // as in a system call: the thread does nothing else
+		defer runtime.UnlockOSThread()
+		time.Sleep(time.Millisecond)
+		return i, nil
+	}
 	p := New(t.Context())
 	for range Map(p, "wait", 1, 0, Map(p, "work", 1, 0, count(p, 40), work), wait) {
 	}
